@@ -1,0 +1,1 @@
+"""Measurements and large comparisons: run by hand, never imported by the service."""

@@ -1,0 +1,52 @@
+"""Closed-loop load from wrk: as many requests as its connections get answered."""
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+from pathlib import Path
+
+from bench.count import Count
+from bench.ground import Ground
+from bench.members import FIRST_CARD
+from bench.processors import Meter, let_finish
+
+SCRIPT = Path(__file__).with_name("requests.lua")
+BULK = 500
+"""Accruals in one bulk call, as in the script."""
+
+
+def require_wrk() -> None:
+    """Raises SystemExit with the one command that brings it."""
+    if shutil.which("wrk") is None:
+        raise SystemExit("wrk is not installed: apt-get install wrk")
+
+
+def load(ground: Ground, port: int, kind: str, *, connections: int, seconds: float, start: int = 0) -> Count:
+    """What the server on the port answers to requests of a kind; redemptions `start` where the last ones ended."""
+    threads = min(connections, os.cpu_count() or 1)
+    command = [
+        *("wrk", f"--threads={threads}", f"--connections={connections}", f"--duration={max(1, round(seconds))}s"),
+        *("--timeout=10s", f"--script={SCRIPT}", f"http://127.0.0.1:{port}", "--"),
+        *(kind, ground.token, secrets.token_hex(4), str(ground.members), str(FIRST_CARD), str(start)),
+        str(ground.member_ids),
+    ]
+    with Meter() as meter:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    let_finish()
+    try:
+        said = json.loads(done.stderr.splitlines()[-1])
+    except (IndexError, ValueError):
+        raise SystemExit(f"wrk failed: {done.stdout[-500:]}{done.stderr[-500:]}") from None
+    answered = said["requests"] * (BULK if kind == "bulk" else 1)
+    errors = said["errors"] + said["failed_items"] + (answered == 0)
+    return Count(
+        rate=answered / (said["microseconds"] / 1e6),
+        median_ms=said["median_us"] / 1000,
+        p99_ms=said["p99_us"] / 1000,
+        errors=errors,
+        note=f"{connections} connections",
+        cpu_us=meter.us_per(answered),
+        others_share=meter.others_share,
+    )

@@ -1,0 +1,29 @@
+"""How Alembic reaches the database: as the owner, with bounded waits, or not at all (`--sql`)."""
+
+from alembic import context
+from sqlalchemy import Connection
+
+LOCK_TIMEOUT = "5s"
+STATEMENT_TIMEOUT = "10min"
+
+
+def run_offline() -> None:
+    """Print the SQL instead of running it."""
+    context.configure(dialect_name="postgresql", literal_binds=True, transaction_per_migration=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def run_online(connection: Connection) -> None:
+    """Migrate over the connection that `loyalty.cli.migrate` hands in, one transaction for each revision."""
+    context.configure(connection=connection, transaction_per_migration=True)
+    with context.begin_transaction():
+        connection.exec_driver_sql(f"set lock_timeout = '{LOCK_TIMEOUT}'")
+        connection.exec_driver_sql(f"set statement_timeout = '{STATEMENT_TIMEOUT}'")
+        context.run_migrations()
+
+
+if context.is_offline_mode():
+    run_offline()
+else:
+    run_online(context.config.attributes["connection"])

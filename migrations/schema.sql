@@ -1,0 +1,1341 @@
+--
+-- PostgreSQL database dump
+--
+
+\restrict loyalty
+
+-- Dumped from database version 18.6
+-- Dumped by pg_dump version 18.6
+
+SET statement_timeout = 0;
+SET lock_timeout = 0;
+SET idle_in_transaction_session_timeout = 0;
+SET transaction_timeout = 0;
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+SELECT pg_catalog.set_config('search_path', '', false);
+SET check_function_bodies = false;
+SET xmloption = content;
+SET client_min_messages = warning;
+SET row_security = off;
+
+--
+-- Name: book_change; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.book_change AS (
+	bucket smallint,
+	member_id uuid,
+	wallet text,
+	pending bigint,
+	available bigint,
+	held bigint,
+	owed bigint,
+	issued bigint,
+	redeemed bigint,
+	expired bigint,
+	forfeited bigint,
+	adjusted bigint,
+	transferred bigint
+);
+
+
+--
+-- Name: book_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.book_row AS (
+	bucket smallint,
+	member_id uuid,
+	wallet text,
+	pending bigint,
+	available bigint,
+	held bigint,
+	owed bigint,
+	issued bigint,
+	redeemed bigint,
+	expired bigint,
+	forfeited bigint,
+	adjusted bigint,
+	transferred bigint
+);
+
+
+--
+-- Name: consent_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.consent_row AS (
+	bucket smallint,
+	id uuid,
+	member_id uuid,
+	purpose text,
+	text_version text,
+	given_at timestamp with time zone
+);
+
+
+--
+-- Name: draw_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.draw_row AS (
+	bucket smallint,
+	entry_id uuid,
+	number smallint,
+	lot_id uuid,
+	wallet text,
+	points bigint
+);
+
+
+--
+-- Name: entry_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.entry_row AS (
+	bucket smallint,
+	id uuid,
+	member_id uuid,
+	sequence bigint,
+	kind text,
+	fact_id uuid,
+	occurred_at timestamp with time zone,
+	effective_at timestamp with time zone,
+	recorded_at timestamp with time zone,
+	accounting_date date,
+	source text,
+	reference text,
+	store text,
+	reason text,
+	balances json,
+	calculation json,
+	hash bytea
+);
+
+
+--
+-- Name: event_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.event_row AS (
+	bucket smallint,
+	id uuid,
+	member_id uuid,
+	sequence bigint,
+	type text,
+	recorded_at timestamp with time zone
+);
+
+
+--
+-- Name: identity_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.identity_row AS (
+	bucket smallint,
+	channel text,
+	type text,
+	lookup bytea,
+	member_id uuid,
+	bound_at timestamp with time zone
+);
+
+
+--
+-- Name: lot_change; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.lot_change AS (
+	bucket smallint,
+	id uuid,
+	state text,
+	drawn bigint,
+	restored bigint
+);
+
+
+--
+-- Name: lot_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.lot_row AS (
+	bucket smallint,
+	id uuid,
+	member_id uuid,
+	wallet text,
+	state text,
+	points bigint,
+	drawn bigint,
+	restored bigint,
+	earned_at timestamp with time zone,
+	matures_at timestamp with time zone,
+	expires_at timestamp with time zone,
+	entry_id uuid,
+	source text,
+	store text,
+	funder text
+);
+
+
+--
+-- Name: member_change; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.member_change AS (
+	bucket smallint,
+	id uuid,
+	status text,
+	sequence bigint,
+	head bytea,
+	effective_at timestamp with time zone,
+	recorded_at timestamp with time zone,
+	due_at timestamp with time zone,
+	tier text,
+	tier_since timestamp with time zone,
+	tier_until timestamp with time zone
+);
+
+
+--
+-- Name: member_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.member_row AS (
+	bucket smallint,
+	id uuid,
+	number text,
+	status text,
+	store text,
+	enrolled_at timestamp with time zone,
+	sequence bigint,
+	head bytea,
+	effective_at timestamp with time zone,
+	recorded_at timestamp with time zone,
+	due_at timestamp with time zone,
+	tier text,
+	tier_since timestamp with time zone,
+	tier_until timestamp with time zone
+);
+
+
+--
+-- Name: net_spend_change; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.net_spend_change AS (
+	bucket smallint,
+	member_id uuid,
+	month date,
+	amount bigint
+);
+
+
+--
+-- Name: net_spend_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.net_spend_row AS (
+	bucket smallint,
+	member_id uuid,
+	month date,
+	amount bigint
+);
+
+
+--
+-- Name: person_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.person_row AS (
+	bucket smallint,
+	member_id uuid,
+	sealed bytea
+);
+
+
+--
+-- Name: posting_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.posting_row AS (
+	bucket smallint,
+	entry_id uuid,
+	number smallint,
+	member_id uuid,
+	wallet text,
+	debit text,
+	credit text,
+	points bigint,
+	funder text,
+	store text,
+	accounting_date date
+);
+
+
+--
+-- Name: reference_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.reference_row AS (
+	bucket smallint,
+	source text,
+	reference text,
+	kind text,
+	business_date text,
+	entry_id uuid
+);
+
+
+--
+-- Name: replay_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.replay_row AS (
+	bucket smallint,
+	client_id text,
+	subject text,
+	key text,
+	fingerprint bytea,
+	status smallint,
+	body bytea,
+	recorded_at timestamp with time zone
+);
+
+
+--
+-- Name: tier_step_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.tier_step_row AS (
+	bucket smallint,
+	id uuid,
+	member_id uuid,
+	from_tier text,
+	to_tier text,
+	occurred_at timestamp with time zone,
+	recorded_at timestamp with time zone,
+	entry_id uuid
+);
+
+
+--
+-- Name: loyalty_bucket(uuid); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.loyalty_bucket(id uuid) RETURNS smallint
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN (get_byte(uuid_send(id), 15))::smallint;
+
+
+SET default_tablespace = '';
+
+SET default_table_access_method = heap;
+
+--
+-- Name: alembic_version; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.alembic_version (
+    version_num character varying(32) NOT NULL
+);
+
+
+--
+-- Name: api_key; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.api_key (
+    id text NOT NULL,
+    programme_id integer NOT NULL,
+    client_id text NOT NULL,
+    role text NOT NULL,
+    scopes text[] NOT NULL,
+    secret_hash bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone
+);
+
+
+--
+-- Name: book; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.book (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    member_id uuid NOT NULL,
+    wallet text NOT NULL,
+    pending bigint NOT NULL,
+    available bigint NOT NULL,
+    held bigint NOT NULL,
+    owed bigint NOT NULL,
+    issued bigint NOT NULL,
+    redeemed bigint NOT NULL,
+    expired bigint NOT NULL,
+    forfeited bigint NOT NULL,
+    adjusted bigint NOT NULL,
+    transferred bigint NOT NULL,
+    CONSTRAINT book_balances CHECK (((owed + issued) = (((((((pending + available) + held) + redeemed) + expired) + forfeited) + adjusted) + transferred))),
+    CONSTRAINT book_bucket_is_of_member CHECK ((bucket = public.loyalty_bucket(member_id))),
+    CONSTRAINT book_never_negative CHECK (((pending >= 0) AND (available >= 0) AND (held >= 0) AND (owed >= 0))),
+    CONSTRAINT book_owed_or_available CHECK (((owed = 0) OR (available = 0)))
+)
+WITH (fillfactor='60');
+
+
+--
+-- Name: consent; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.consent (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    id uuid NOT NULL,
+    member_id uuid NOT NULL,
+    purpose text NOT NULL,
+    text_version text NOT NULL,
+    given_at timestamp with time zone NOT NULL,
+    CONSTRAINT consent_bucket_is_of_member CHECK ((bucket = public.loyalty_bucket(member_id)))
+);
+
+
+--
+-- Name: draw; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.draw (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    entry_id uuid NOT NULL,
+    number smallint NOT NULL,
+    lot_id uuid NOT NULL,
+    wallet text NOT NULL,
+    points bigint NOT NULL,
+    CONSTRAINT draw_bucket_is_of_lot CHECK (((bucket = public.loyalty_bucket(entry_id)) AND (bucket = public.loyalty_bucket(lot_id)))),
+    CONSTRAINT draw_points_not_zero CHECK ((points <> 0))
+);
+
+
+--
+-- Name: entry; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.entry (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    id uuid NOT NULL,
+    member_id uuid NOT NULL,
+    sequence bigint NOT NULL,
+    kind text NOT NULL,
+    fact_id uuid NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    effective_at timestamp with time zone NOT NULL,
+    recorded_at timestamp with time zone NOT NULL,
+    accounting_date date NOT NULL,
+    source text,
+    reference text,
+    store text,
+    reason text,
+    balances json NOT NULL,
+    calculation json,
+    hash bytea NOT NULL,
+    CONSTRAINT entry_bucket_is_of_member CHECK (((bucket = public.loyalty_bucket(member_id)) AND (bucket = public.loyalty_bucket(id)))),
+    CONSTRAINT entry_hash_is_sha256 CHECK ((length(hash) = 32)),
+    CONSTRAINT entry_sequence_positive CHECK ((sequence > 0))
+);
+
+
+--
+-- Name: event; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.event (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    id uuid NOT NULL,
+    member_id uuid NOT NULL,
+    sequence bigint NOT NULL,
+    type text NOT NULL,
+    recorded_at timestamp with time zone NOT NULL,
+    xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    CONSTRAINT event_bucket_is_of_member CHECK ((bucket = public.loyalty_bucket(member_id)))
+);
+
+
+--
+-- Name: identity; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.identity (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    channel text NOT NULL,
+    type text NOT NULL,
+    lookup bytea NOT NULL,
+    member_id uuid NOT NULL,
+    bound_at timestamp with time zone NOT NULL
+);
+
+
+--
+-- Name: lot; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.lot (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    id uuid NOT NULL,
+    member_id uuid NOT NULL,
+    wallet text NOT NULL,
+    state text NOT NULL,
+    points bigint NOT NULL,
+    drawn bigint NOT NULL,
+    restored bigint NOT NULL,
+    remaining bigint GENERATED ALWAYS AS (((points - drawn) + restored)) STORED NOT NULL,
+    open boolean GENERATED ALWAYS AS ((((points - drawn) + restored) > 0)) STORED NOT NULL,
+    earned_at timestamp with time zone NOT NULL,
+    matures_at timestamp with time zone,
+    expires_at timestamp with time zone,
+    due_at timestamp with time zone GENERATED ALWAYS AS (COALESCE(
+CASE state
+    WHEN 'pending'::text THEN matures_at
+    ELSE expires_at
+END, 'infinity'::timestamp with time zone)) STORED NOT NULL,
+    entry_id uuid NOT NULL,
+    source text,
+    store text,
+    funder text,
+    CONSTRAINT lot_bucket_is_of_member CHECK (((bucket = public.loyalty_bucket(member_id)) AND (bucket = public.loyalty_bucket(id)))),
+    CONSTRAINT lot_expires_after_it_matures CHECK ((expires_at >= matures_at)),
+    CONSTRAINT lot_pending_matures CHECK (((state = 'available'::text) OR (matures_at IS NOT NULL))),
+    CONSTRAINT lot_remaining_in_range CHECK (((points > 0) AND (drawn >= 0) AND (restored >= 0) AND ((((points - drawn) + restored) >= 0) AND (((points - drawn) + restored) <= points)))),
+    CONSTRAINT lot_state_known CHECK ((state = ANY (ARRAY['pending'::text, 'available'::text])))
+)
+WITH (fillfactor='80');
+
+
+--
+-- Name: member; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.member (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    id uuid NOT NULL,
+    number text NOT NULL,
+    status text NOT NULL,
+    store text,
+    enrolled_at timestamp with time zone NOT NULL,
+    sequence bigint NOT NULL,
+    head bytea NOT NULL,
+    effective_at timestamp with time zone NOT NULL,
+    recorded_at timestamp with time zone NOT NULL,
+    due_at timestamp with time zone,
+    tier text NOT NULL,
+    tier_since timestamp with time zone NOT NULL,
+    tier_until timestamp with time zone,
+    CONSTRAINT member_bucket_is_of_id CHECK ((bucket = public.loyalty_bucket(id))),
+    CONSTRAINT member_head_is_sha256 CHECK ((length(head) = 32)),
+    CONSTRAINT member_sequence_not_negative CHECK ((sequence >= 0)),
+    CONSTRAINT member_status_known CHECK ((status = ANY (ARRAY['active'::text, 'earn_only'::text, 'frozen'::text, 'closed'::text])))
+)
+WITH (fillfactor='60');
+
+
+--
+-- Name: net_spend; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.net_spend (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    member_id uuid NOT NULL,
+    month date NOT NULL,
+    amount bigint NOT NULL,
+    CONSTRAINT net_spend_bucket_is_of_member CHECK ((bucket = public.loyalty_bucket(member_id)))
+)
+WITH (fillfactor='60');
+
+
+--
+-- Name: person; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.person (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    member_id uuid NOT NULL,
+    sealed bytea NOT NULL,
+    CONSTRAINT person_bucket_is_of_member CHECK ((bucket = public.loyalty_bucket(member_id)))
+);
+
+
+--
+-- Name: posting; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.posting (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    entry_id uuid NOT NULL,
+    number smallint NOT NULL,
+    member_id uuid NOT NULL,
+    wallet text NOT NULL,
+    debit text NOT NULL,
+    credit text NOT NULL,
+    points bigint NOT NULL,
+    funder text,
+    store text,
+    accounting_date date NOT NULL,
+    CONSTRAINT posting_bucket_is_of_entry CHECK ((bucket = public.loyalty_bucket(entry_id))),
+    CONSTRAINT posting_points_positive CHECK ((points > 0)),
+    CONSTRAINT posting_two_accounts CHECK ((debit <> credit))
+);
+
+
+--
+-- Name: programme; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.programme (
+    id integer NOT NULL,
+    code text NOT NULL,
+    settings jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT programme_code_form CHECK ((code ~ '^[a-z0-9][a-z0-9-]{0,62}$'::text))
+);
+
+
+--
+-- Name: programme_id_seq; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+ALTER TABLE public.programme ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.programme_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: reference; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.reference (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    source text NOT NULL,
+    reference text NOT NULL,
+    kind text NOT NULL,
+    business_date text NOT NULL,
+    entry_id uuid NOT NULL
+);
+
+
+--
+-- Name: replay; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.replay (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    client_id text NOT NULL,
+    subject text NOT NULL,
+    key text NOT NULL,
+    fingerprint bytea NOT NULL,
+    status smallint NOT NULL,
+    body bytea NOT NULL,
+    recorded_at timestamp with time zone NOT NULL
+);
+
+
+--
+-- Name: tier_step; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.tier_step (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    id uuid NOT NULL,
+    member_id uuid NOT NULL,
+    from_tier text NOT NULL,
+    to_tier text NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    recorded_at timestamp with time zone NOT NULL,
+    entry_id uuid,
+    CONSTRAINT tier_step_bucket_is_of_member CHECK ((bucket = public.loyalty_bucket(member_id)))
+);
+
+
+--
+-- Name: alembic_version alembic_version_pkc; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.alembic_version
+    ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
+
+
+--
+-- Name: api_key api_key_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.api_key
+    ADD CONSTRAINT api_key_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: book book_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.book
+    ADD CONSTRAINT book_pkey PRIMARY KEY (bucket, programme_id, member_id, wallet);
+
+
+--
+-- Name: consent consent_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.consent
+    ADD CONSTRAINT consent_pkey PRIMARY KEY (bucket, programme_id, id);
+
+
+--
+-- Name: draw draw_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.draw
+    ADD CONSTRAINT draw_pkey PRIMARY KEY (bucket, programme_id, entry_id, number);
+
+
+--
+-- Name: entry entry_member_sequence_key; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.entry
+    ADD CONSTRAINT entry_member_sequence_key UNIQUE (bucket, programme_id, member_id, sequence);
+
+
+--
+-- Name: entry entry_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.entry
+    ADD CONSTRAINT entry_pkey PRIMARY KEY (bucket, programme_id, id);
+
+
+--
+-- Name: event event_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.event
+    ADD CONSTRAINT event_pkey PRIMARY KEY (bucket, programme_id, id);
+
+
+--
+-- Name: identity identity_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.identity
+    ADD CONSTRAINT identity_pkey PRIMARY KEY (bucket, programme_id, channel, type, lookup);
+
+
+--
+-- Name: lot lot_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.lot
+    ADD CONSTRAINT lot_pkey PRIMARY KEY (bucket, programme_id, id);
+
+
+--
+-- Name: member member_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.member
+    ADD CONSTRAINT member_pkey PRIMARY KEY (bucket, programme_id, id);
+
+
+--
+-- Name: net_spend net_spend_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.net_spend
+    ADD CONSTRAINT net_spend_pkey PRIMARY KEY (bucket, programme_id, member_id, month);
+
+
+--
+-- Name: person person_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.person
+    ADD CONSTRAINT person_pkey PRIMARY KEY (bucket, programme_id, member_id);
+
+
+--
+-- Name: posting posting_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.posting
+    ADD CONSTRAINT posting_pkey PRIMARY KEY (bucket, programme_id, entry_id, number);
+
+
+--
+-- Name: programme programme_code_key; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.programme
+    ADD CONSTRAINT programme_code_key UNIQUE (code);
+
+
+--
+-- Name: programme programme_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.programme
+    ADD CONSTRAINT programme_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: reference reference_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.reference
+    ADD CONSTRAINT reference_pkey PRIMARY KEY (bucket, programme_id, source, reference, kind, business_date);
+
+
+--
+-- Name: replay replay_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.replay
+    ADD CONSTRAINT replay_pkey PRIMARY KEY (bucket, programme_id, client_id, subject, key);
+
+
+--
+-- Name: tier_step tier_step_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.tier_step
+    ADD CONSTRAINT tier_step_pkey PRIMARY KEY (bucket, programme_id, id);
+
+
+--
+-- Name: event_feed; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX event_feed ON public.event USING btree (programme_id, xid, id);
+
+
+--
+-- Name: lot_due; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX lot_due ON public.lot USING btree (bucket, programme_id, member_id, wallet, state, due_at, earned_at, id) WHERE open;
+
+
+--
+-- Name: member_due; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX member_due ON public.member USING btree (programme_id, due_at) WHERE (due_at IS NOT NULL);
+
+
+--
+-- Name: replay_age; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX replay_age ON public.replay USING brin (recorded_at);
+
+
+--
+-- Name: tier_step_history; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX tier_step_history ON public.tier_step USING btree (bucket, programme_id, member_id, occurred_at, id);
+
+
+--
+-- Name: api_key api_key_programme_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.api_key
+    ADD CONSTRAINT api_key_programme_id_fkey FOREIGN KEY (programme_id) REFERENCES public.programme(id);
+
+
+--
+-- Name: book; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.book ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: consent; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.consent ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: draw; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.draw ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: entry; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.entry ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: event; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.event ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: identity; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.identity ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: lot; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.lot ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: member; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.member ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: net_spend; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.net_spend ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: person; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.person ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: posting; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.posting ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: book programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.book USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
+-- Name: consent programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.consent USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
+-- Name: draw programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.draw USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
+-- Name: entry programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.entry USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
+-- Name: event programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.event USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
+-- Name: identity programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.identity USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
+-- Name: lot programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.lot USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
+-- Name: member programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.member USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
+-- Name: net_spend programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.net_spend USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
+-- Name: person programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.person USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
+-- Name: posting programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.posting USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
+-- Name: reference programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.reference USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
+-- Name: replay programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.replay USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
+-- Name: tier_step programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.tier_step USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
+-- Name: reference; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.reference ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: replay; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.replay ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: tier_step; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.tier_step ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: TABLE alembic_version; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.alembic_version TO loyalty_run;
+GRANT SELECT ON TABLE public.alembic_version TO loyalty_clean;
+
+
+--
+-- Name: TABLE api_key; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.api_key TO loyalty_run;
+GRANT SELECT ON TABLE public.api_key TO loyalty_clean;
+
+
+--
+-- Name: TABLE book; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.book TO loyalty_run;
+
+
+--
+-- Name: COLUMN book.pending; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(pending) ON TABLE public.book TO loyalty_run;
+
+
+--
+-- Name: COLUMN book.available; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(available) ON TABLE public.book TO loyalty_run;
+
+
+--
+-- Name: COLUMN book.held; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(held) ON TABLE public.book TO loyalty_run;
+
+
+--
+-- Name: COLUMN book.owed; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(owed) ON TABLE public.book TO loyalty_run;
+
+
+--
+-- Name: COLUMN book.issued; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(issued) ON TABLE public.book TO loyalty_run;
+
+
+--
+-- Name: COLUMN book.redeemed; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(redeemed) ON TABLE public.book TO loyalty_run;
+
+
+--
+-- Name: COLUMN book.expired; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(expired) ON TABLE public.book TO loyalty_run;
+
+
+--
+-- Name: COLUMN book.forfeited; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(forfeited) ON TABLE public.book TO loyalty_run;
+
+
+--
+-- Name: COLUMN book.adjusted; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(adjusted) ON TABLE public.book TO loyalty_run;
+
+
+--
+-- Name: COLUMN book.transferred; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(transferred) ON TABLE public.book TO loyalty_run;
+
+
+--
+-- Name: TABLE consent; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.consent TO loyalty_run;
+
+
+--
+-- Name: TABLE draw; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.draw TO loyalty_run;
+
+
+--
+-- Name: TABLE entry; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.entry TO loyalty_run;
+
+
+--
+-- Name: TABLE event; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.event TO loyalty_run;
+
+
+--
+-- Name: TABLE identity; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.identity TO loyalty_run;
+
+
+--
+-- Name: TABLE lot; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.lot TO loyalty_run;
+
+
+--
+-- Name: COLUMN lot.state; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(state) ON TABLE public.lot TO loyalty_run;
+
+
+--
+-- Name: COLUMN lot.drawn; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(drawn) ON TABLE public.lot TO loyalty_run;
+
+
+--
+-- Name: COLUMN lot.restored; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(restored) ON TABLE public.lot TO loyalty_run;
+
+
+--
+-- Name: TABLE member; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.member TO loyalty_run;
+
+
+--
+-- Name: COLUMN member.status; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(status) ON TABLE public.member TO loyalty_run;
+
+
+--
+-- Name: COLUMN member.sequence; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(sequence) ON TABLE public.member TO loyalty_run;
+
+
+--
+-- Name: COLUMN member.head; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(head) ON TABLE public.member TO loyalty_run;
+
+
+--
+-- Name: COLUMN member.effective_at; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(effective_at) ON TABLE public.member TO loyalty_run;
+
+
+--
+-- Name: COLUMN member.recorded_at; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(recorded_at) ON TABLE public.member TO loyalty_run;
+
+
+--
+-- Name: COLUMN member.due_at; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(due_at) ON TABLE public.member TO loyalty_run;
+
+
+--
+-- Name: COLUMN member.tier; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(tier) ON TABLE public.member TO loyalty_run;
+
+
+--
+-- Name: COLUMN member.tier_since; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(tier_since) ON TABLE public.member TO loyalty_run;
+
+
+--
+-- Name: COLUMN member.tier_until; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(tier_until) ON TABLE public.member TO loyalty_run;
+
+
+--
+-- Name: TABLE net_spend; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.net_spend TO loyalty_run;
+
+
+--
+-- Name: COLUMN net_spend.amount; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(amount) ON TABLE public.net_spend TO loyalty_run;
+
+
+--
+-- Name: TABLE person; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.person TO loyalty_run;
+
+
+--
+-- Name: TABLE posting; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.posting TO loyalty_run;
+
+
+--
+-- Name: TABLE programme; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.programme TO loyalty_run;
+GRANT SELECT ON TABLE public.programme TO loyalty_clean;
+
+
+--
+-- Name: TABLE reference; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.reference TO loyalty_run;
+
+
+--
+-- Name: TABLE replay; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.replay TO loyalty_run;
+GRANT SELECT,DELETE ON TABLE public.replay TO loyalty_clean;
+
+
+--
+-- Name: TABLE tier_step; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.tier_step TO loyalty_run;
+
+
+--
+-- PostgreSQL database dump complete
+--
+
+\unrestrict loyalty
+

@@ -1,0 +1,1 @@
+"""A points and entitlements service on Postgres."""

@@ -1,0 +1,278 @@
+"""Accruals: an order that earns by rule, or explicit points with a reason; one, or a thousand in a call."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter
+from pydantic import Discriminator, Field, Tag
+from starlette.responses import Response
+
+from loyalty.api import answers, problems
+from loyalty.api.access import ACCRUALS_WRITE
+from loyalty.api.answers import Answer, ProblemAnswer, WriteAnswer, to_json
+from loyalty.api.bodies import (
+    MAX_LINES,
+    Amount,
+    Body,
+    Currency,
+    Instant,
+    MemberName,
+    Points,
+    Quantity,
+    Reference,
+    Source,
+    Store,
+    Text,
+    WalletName,
+)
+from loyalty.api.documented import writes
+from loyalty.api.lean import Call, Calling, LeanRoute
+from loyalty.api.problems import Problem
+from loyalty.api.writing import claim_of, is_dry_run, replayed_or_refused, submission, valid_key, write
+from loyalty.domain.claims import reference_key
+from loyalty.domain.earning import Order, Term
+from loyalty.domain.entries import Because
+from loyalty.domain.ids import MemberId
+from loyalty.domain.programme import Programme
+from loyalty.domain.refusals import MemberNotFound
+from loyalty.operations.accrue import Accrued, Grant, Purchase
+from loyalty.operations.command import Command, Receipt
+from loyalty.operations.door import Submission
+from loyalty.operations.lanes import Overloaded
+
+router = APIRouter(tags=["accruals"], route_class=LeanRoute)
+
+KIND = "accrual"
+MAX_ITEMS = 1_000
+"""Most accruals of one bulk call."""
+
+
+class LineBody(Body):
+    """One line of an order."""
+
+    line_id: Annotated[Text, Field(min_length=1, max_length=64, examples=["1"])]
+    sku: Annotated[Text, Field(min_length=1, max_length=64, examples=["LEGO-1"])]
+    category: Annotated[Text | None, Field(max_length=64, examples=["toys"])] = None
+    quantity: Quantity
+    amount: Amount
+    discount: Amount | None = None
+    tax_amount: Amount | None = None
+    tax_included: Annotated[bool | None, Field(strict=True)] = None
+    kind: Literal["goods", "gift_card", "shipping"] | None = None
+
+
+class TenderBody(Body):
+    """How a part of the order was paid."""
+
+    type: Literal["cash", "card", "gift_card", "points", "voucher"]
+    amount: Amount
+    redemption: Annotated[Text | None, Field(max_length=40)] = None
+
+
+class OrderBody(Body):
+    """A purchase; every line's amount is what it costs after discounts and before points, tax included."""
+
+    member: MemberName
+    source: Source
+    reference: Reference
+    store: Store | None = None
+    occurred_at: Instant | None = None
+    currency: Currency
+    lines: Annotated[list[LineBody], Field(min_length=1, max_length=MAX_LINES)]
+    tenders: Annotated[list[TenderBody] | None, Field(max_length=20)] = None
+
+
+class GrantBody(Body):
+    """Explicit points with a reason, available at once unless `pending_until`."""
+
+    member: MemberName
+    points: Points
+    reason: Annotated[Text, Field(min_length=1, max_length=200, examples=["welcome"])]
+    source: Source
+    reference: Reference
+    store: Store | None = None
+    occurred_at: Instant | None = None
+    wallet: WalletName = "points"
+    expires_at: Instant | None = None
+    pending_until: Instant | None = None
+
+
+def _which(body: Any) -> str:
+    """A body with points grants them; any other is an order."""
+    has_points = "points" in body if isinstance(body, dict) else isinstance(body, GrantBody)
+    return "points" if has_points else "order"
+
+
+AccrualBody = Annotated[Annotated[OrderBody, Tag("order")] | Annotated[GrantBody, Tag("points")], Discriminator(_which)]
+
+
+class BulkOrderBody(OrderBody):
+    """An order of a bulk call, with a key of its own if it likes."""
+
+    idempotency_key: Annotated[str | None, Field(min_length=1, max_length=255)] = None
+
+
+class BulkGrantBody(GrantBody):
+    """Explicit points of a bulk call, with a key of their own if they like."""
+
+    idempotency_key: Annotated[str | None, Field(min_length=1, max_length=255)] = None
+
+
+BulkItem = Annotated[
+    Annotated[BulkOrderBody, Tag("order")] | Annotated[BulkGrantBody, Tag("points")], Discriminator(_which)
+]
+
+
+class BulkBody(Body):
+    """Accruals, each decided by itself."""
+
+    items: Annotated[list[BulkItem], Field(min_length=1, max_length=MAX_ITEMS)]
+
+
+class ReceiptAnswer(Answer):
+    """What the till prints."""
+
+    earned: int = Field(description="Points of the wallet `points`, or of the first wallet.")
+    available_from: datetime | None = Field(description="When they can be spent; null: at once.")
+    valid_through: str | None = Field(description="The last business day they can be spent; null: for ever.")
+    balance: int = Field(description="Points available now.")
+
+
+class AccrualAnswer(WriteAnswer):
+    """The accrual, what it earned and what the till prints."""
+
+    points: int = Field(description="Points earned in the receipt's wallet.", examples=[199])
+    points_by_wallet: dict[str, int] = Field(examples=[{"points": 199}])
+    receipt: ReceiptAnswer
+
+
+class BulkResult(Answer):
+    """One item's answer: its status, and what a call for it alone would have said."""
+
+    status: int
+    body: AccrualAnswer | ProblemAnswer
+
+
+class BulkAnswer(Answer):
+    """An answer for every item, in the order of the items."""
+
+    results: list[BulkResult]
+
+
+@router.post("/v1/accruals", summary="Earn points", **writes(ACCRUALS_WRITE, 201, AccrualAnswer, 404, 409))
+async def accrue(call: Calling, body: AccrualBody) -> Response:
+    return await write(
+        call,
+        body,
+        member=body.member,
+        occurred_at=body.occurred_at,
+        command=lambda member_id, at: command_of(call.caller.programme, body, member_id, at),
+        say=lambda receipt: say(call.caller.programme, receipt),
+    )
+
+
+@router.post("/v1/accruals/bulk", summary="Earn points, many at once", **writes(ACCRUALS_WRITE, 200, BulkAnswer))
+async def accrue_in_bulk(call: Calling, body: BulkBody) -> Response:
+    """Each item has a key of its own (its source, reference and kind by default): a retry replays item by item."""
+    if len(body.items) > call.service.lanes.room():
+        raise Problem("overloaded", "There is no room for all of the items; none was taken.")
+    dry_run = is_dry_run(call)
+    asks = await asyncio.gather(*(_item(call, item, dry_run) for item in body.items))
+    results = await _in_order(call, asks)
+    parts = (b'{"status":%d,"body":%b}' % result for result in results)
+    return Response(b'{"results":[' + b",".join(parts) + b"]}", media_type="application/json")
+
+
+def command_of(programme: Programme, body: OrderBody | GrantBody, member_id: MemberId, at: datetime) -> Command:
+    """The command that a body asks for."""
+    day = programme.calendar.business_date(at)
+    reference = reference_key(programme, KIND, source=body.source, reference=body.reference, day=day)
+    if isinstance(body, GrantBody):
+        because = Because(body.source, body.reference, body.store, body.reason)
+        return Grant(member_id, body.points, body.wallet, because, reference, day, body.pending_until, body.expires_at)
+    because = Because(body.source, body.reference, body.store)
+    return Purchase(member_id, order_of(body), because, reference, day)
+
+
+def order_of(body: OrderBody) -> Order:
+    """The order as the rules see it."""
+    net_spend = 0
+    lines = []
+    for line in body.lines:
+        net_spend += line.amount
+        lines.append({name: getattr(line, name) for name in line.model_fields_set})
+    tenders = [{name: getattr(tender, name) for name in tender.model_fields_set} for tender in body.tenders or ()]
+    return Order(body.currency, net_spend, lines, tenders)
+
+
+def say(programme: Programme, receipt: Receipt) -> tuple[int, bytes]:
+    """201, with the entry, the balances and what the till prints."""
+    said: Accrued = receipt.said
+    wallet = "points" if "points" in said.points else next(iter(said.points))
+    entries = [answers.entry(entry) for entry in receipt.entries]
+    return 201, to_json(
+        {
+            "entry": entries[0],
+            "entries": entries,
+            "balances": answers.balances(receipt.balances),
+            "points": said.points[wallet],
+            "points_by_wallet": said.points,
+            "receipt": _printed(programme, said.points[wallet], said.terms[wallet], receipt.balances[wallet].available),
+        }
+    )
+
+
+def _printed(programme: Programme, earned: int, term: Term, available: int) -> dict[str, Any]:
+    expires_at = term.expires_at
+    return {
+        "earned": earned,
+        "available_from": term.matures_at,
+        "valid_through": None if expires_at is None else programme.calendar.last_valid_date(expires_at),
+        "balance": available,
+    }
+
+
+async def _item(call: Call, item: BulkOrderBody | BulkGrantBody, dry_run: bool) -> Submission | tuple[int, bytes]:
+    """The item as the door takes it, or its refusal when its member is unknown."""
+    key = item.idempotency_key or f"{item.source}/{item.reference}/{KIND}"
+    programme = call.caller.programme
+    claim = None if dry_run else claim_of(call, valid_item_key(item, key), item)
+    try:
+        return await submission(
+            call,
+            member=item.member,
+            occurred_at=item.occurred_at,
+            command=lambda member_id, at: command_of(programme, item, member_id, at),
+            say=lambda receipt: say(programme, receipt),
+            claim=claim,
+            dry_run=dry_run,
+        )
+    except MemberNotFound as refusal:
+        answer = await replayed_or_refused(call, claim, refusal)
+        return answer.status, answer.body
+
+
+def valid_item_key(item: BulkOrderBody | BulkGrantBody, key: str) -> str:
+    """The item's own key checked; the default one may hold whatever a reference may hold."""
+    return key if item.idempotency_key is None else valid_key(key)
+
+
+async def _in_order(call: Call, asks: Sequence[Submission | tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """Every item's answer, in the order of the items."""
+    try:
+        waiting = call.service.lanes.submit_bulk([ask for ask in asks if isinstance(ask, Submission)])
+    except Overloaded as error:
+        raise Problem("overloaded", f"{error} None of the items was taken.") from None
+    decided = iter(await asyncio.gather(*waiting, return_exceptions=True))
+    return [_told(call, next(decided)) if isinstance(ask, Submission) else ask for ask in asks]
+
+
+def _told(call: Call, result: Any) -> tuple[int, bytes]:
+    """One item's status and body; one that failed disturbs no other."""
+    if not isinstance(result, BaseException):
+        return result.status, result.body
+    status, title = problems.TITLES["unavailable"]
+    detail = "The item could not be decided; whether it took effect, its key tells."
+    return status, problems.body_of(status, "unavailable", title, detail, {}, call.request_id)

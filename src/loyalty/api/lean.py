@@ -1,0 +1,169 @@
+"""The way of a request to its handler: admission first, strict JSON, and a short cut for the hot routes.
+
+The law of `LeanRoute`: delete it, use `StrictRoute` in its place, and only speed changes. A test sends one
+corpus through both and compares bytes.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, get_type_hints
+
+from fastapi import Depends
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
+from starlette.requests import Request
+from starlette.responses import Response
+
+from loyalty.api.access import Caller
+from loyalty.api.problems import Problem
+from loyalty.api.service import Service
+
+Handler = Callable[[Request], Awaitable[Response]]
+NO_JSON = "The body is not one JSON value that we can read."
+
+
+class Call:
+    """One admitted request: the service it came to, who calls, and the request itself."""
+
+    __slots__ = ("caller", "request", "service")
+
+    def __init__(self, request: Request, service: Service, caller: Caller) -> None:
+        self.request = request
+        self.service = service
+        self.caller = caller
+
+    @property
+    def request_id(self) -> str:
+        return str(self.request.scope["loyalty.request_id"])
+
+
+async def admit(request: Request, scope: str) -> Call:
+    """Authenticate and authorise. Raises Problem `unauthenticated`, `forbidden`."""
+    service: Service = request.scope["app"].state.service
+    caller = await service.keys.caller(request.headers.get("authorization"))
+    if scope not in caller.scopes:
+        raise Problem("forbidden", f"The key lacks the scope {scope}.", scope=scope)
+    request.scope["loyalty.caller"] = caller
+    return Call(request, service, caller)
+
+
+def _admitted(request: Request) -> Call:
+    call: Call = request.scope["loyalty.call"]
+    return call
+
+
+Calling = Annotated[Call, Depends(_admitted)]
+"""The admitted call, as a handler's first argument."""
+
+
+class StrictRequest(Request):
+    """A request whose body is bounded, and its JSON read strictly: no NaN, no Infinity, one value, bounded depth."""
+
+    async def body(self) -> bytes:
+        """Raises Problem `too_large`. Starlette's own limit would answer in plain text, past everything here."""
+        if not hasattr(self, "_body"):
+            limit = self.scope["app"].state.service.settings.max_body_bytes
+            pieces, size = [], _declared_size(self)
+            if size <= limit:
+                size = 0
+                async for piece in self.stream():
+                    size += len(piece)
+                    pieces.append(piece)
+                    if size > limit:
+                        break
+            if size > limit:
+                raise Problem("too_large", f"A body has at most {limit} bytes.", maximum=limit)
+            self._body = b"".join(pieces)
+        return self._body
+
+    async def json(self) -> Any:
+        """Raises Problem `malformed_json`."""
+        return _strict_json(await self.body())
+
+
+class StrictRoute(APIRoute):
+    """Admits a request before anything of its body is looked at. The scope it asks for is in `openapi_extra`."""
+
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        inner: Handler = super().get_route_handler()
+        admission = self._admission()
+
+        async def handle(request: Request) -> Response:
+            request = StrictRequest(request.scope, request.receive)
+            request.scope["loyalty.call"] = await admission(request)
+            if self.body_field is not None:
+                await request.json()  # FastAPI would find its own words for what is wrong with it
+            return await inner(request)
+
+        return handle
+
+    def _admission(self) -> Callable[[Request], Awaitable[Call]]:
+        """What every request of this route passes first."""
+        scope: str = (self.openapi_extra or {})["x-scope"]
+        takes_json = self.body_field is not None
+
+        async def admission(request: Request) -> Call:
+            call = await admit(request, scope)
+            if takes_json and not _is_json(request.headers.get("content-type")):
+                raise Problem("unsupported_media_type", "Send the body as application/json.")
+            return call
+
+        return admission
+
+
+class LeanRoute(StrictRoute):
+    """The same endpoint function, called with its path and its body (validated by its `TypeAdapter`) at once.
+
+    For endpoints that take the call, what their path names, as text, and perhaps a body called `body`.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        endpoint, admission = self.endpoint, self._admission()
+        if self.body_field is None:
+
+            async def read(request: Request) -> Response:
+                return await endpoint(await admission(request), **request.path_params)  # type: ignore[no-any-return]
+
+            return read
+        adapter: TypeAdapter[Any] = TypeAdapter(get_type_hints(endpoint, include_extras=True)["body"])
+
+        async def write(request: Request) -> Response:
+            request = StrictRequest(request.scope, request.receive)
+            call = await admission(request)
+            raw = await request.body()
+            try:
+                body = adapter.validate_json(raw)
+            except ValidationError:
+                body = _read_slowly(adapter, raw)
+            return await endpoint(call, **request.path_params, body=body)  # type: ignore[no-any-return]
+
+        return write
+
+
+def _read_slowly(adapter: TypeAdapter[Any], raw: bytes) -> Any:
+    """What FastAPI would have made of the body, in its words. Raises Problem, RequestValidationError."""
+    given = _strict_json(raw)
+    try:
+        return adapter.validate_python(given, from_attributes=True)
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_input=False)
+        raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in errors]) from None
+
+
+def _strict_json(raw: bytes) -> Any:
+    """The one JSON value of the body. Raises Problem `malformed_json`."""
+    try:
+        return from_json(raw, allow_inf_nan=False)
+    except ValueError:
+        raise Problem("malformed_json", NO_JSON) from None
+
+
+def _declared_size(request: Request) -> int:
+    """How large the body will be, as far as it is announced."""
+    announced = request.headers.get("content-length", "")
+    return int(announced) if announced.isdecimal() else 0
+
+
+def _is_json(content_type: str | None) -> bool:
+    return content_type is not None and content_type.partition(";")[0].strip().lower() == "application/json"

@@ -1,0 +1,277 @@
+"""Members: enrol, read, balance, tier, entries, lots."""
+
+from datetime import date, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import Field
+from starlette.responses import Response
+
+from loyalty.api import answers, paging
+from loyalty.api.access import MEMBERS_READ, MEMBERS_WRITE
+from loyalty.api.answers import Answer, BalanceAnswer, EntryAnswer, LotAnswer, to_json
+from loyalty.api.bodies import Birthday, Body, Channelled, Phone, Store, Text, member_id
+from loyalty.api.documented import reads, writes
+from loyalty.api.lean import Call, Calling, LeanRoute, StrictRoute
+from loyalty.api.paging import Cursor, Limit
+from loyalty.api.service import new_member_id, wall_clock
+from loyalty.api.writing import blind, write
+from loyalty.domain.ids import LotId, MemberId
+from loyalty.domain.members import Member
+from loyalty.domain.persons import Identity, Person
+from loyalty.domain.refusals import MemberNotFound
+from loyalty.domain.tiers import place_of
+from loyalty.operations.command import Receipt
+from loyalty.operations.enrol import Enrol, new_card_number
+from loyalty.store import history
+from loyalty.store.balances import Standing
+from loyalty.store.history import LotPlace
+from loyalty.store.sealing import CARD_CHANNEL, CARD_TYPE
+
+router = APIRouter(tags=["members"], route_class=StrictRoute)
+lean = APIRouter(tags=["members"], route_class=LeanRoute)
+
+
+class Consented(Body):
+    """A purpose the person agreed to, and which version of its text was shown."""
+
+    purpose: Annotated[Text, Field(min_length=1, max_length=64, examples=["membership"])]
+    text_version: Annotated[Text, Field(min_length=1, max_length=64, examples=["2026-01"])]
+
+
+class EnrolBody(Body):
+    """A person joins. Which fields are required is a setting of the programme. All of it is personal data."""
+
+    phone: Phone | None = None
+    name: Annotated[Text | None, Field(min_length=1, max_length=200, examples=["Li Lei"])] = None
+    birthday: Annotated[Birthday | None, Field(examples=["1990-05-01"])] = None
+    sex: Annotated[Text | None, Field(max_length=32)] = None
+    store: Store | None = None
+    identities: Annotated[list[Channelled], Field(max_length=20)] = Field(default_factory=list)
+    consents: Annotated[list[Consented], Field(max_length=20)] = Field(default_factory=list)
+
+
+class MemberAnswer(Answer):
+    """A member; nothing here is personal data."""
+
+    id: str = Field(examples=["mem_019ab2c3d4e5f60718293a4b5c6d7e8f"])
+    number: str = Field(description="Card number.", examples=["6212345678901232"])
+    status: str = Field(description="active, earn_only, frozen, closed", examples=["active"])
+    tier: str = Field(examples=["member"])
+    store: str | None
+    enrolled_at: datetime
+
+
+class EnrolAnswer(MemberAnswer):
+    """The new member."""
+
+    entry: None = Field(default=None, description="Joining moves no points.")
+    entries: list[EntryAnswer]
+    balances: dict[str, BalanceAnswer]
+
+
+class ExpiringAnswer(Answer):
+    """Points that can be spent through a day."""
+
+    valid_through: date
+    points: int
+
+
+class WalletAnswer(BalanceAnswer):
+    """Points of one wallet, and when the next of them expire."""
+
+    expiring: list[ExpiringAnswer] = Field(description="The next expiries, at most 12.")
+
+
+class BalancesAnswer(Answer):
+    """What the member has, as of now: everything due is counted as if settled."""
+
+    as_of: datetime
+    wallets: dict[str, WalletAnswer]
+
+
+class NextTierAnswer(Answer):
+    """The tier above, and what is missing."""
+
+    tier: str
+    net_spend: int = Field(description="Minor units in the calendar year that reach it.")
+    missing: int = Field(description="Minor units still missing this year.")
+
+
+class TierAnswer(Answer):
+    """The member's tier: by net spend in the calendar year, up at once, kept to the end of the next year."""
+
+    tier: str
+    since: datetime
+    valid_through: date | None = Field(description="The last day of the tier unless it is earned again.")
+    year: int
+    net_spend: int = Field(description="Minor units spent this calendar year.")
+    currency: str
+    next: NextTierAnswer | None
+
+
+class EntriesAnswer(Answer):
+    """A page of entries, newest first."""
+
+    items: list[EntryAnswer]
+    next_cursor: str | None
+
+
+class LotsAnswer(Answer):
+    """A page of open lots, by wallet and state in the order they fall due."""
+
+    items: list[LotAnswer]
+    next_cursor: str | None
+
+
+@router.post("/v1/members", summary="Enrol a member", **writes(MEMBERS_WRITE, 201, EnrolAnswer, 409))
+async def enrol(call: Calling, body: EnrolBody) -> Response:
+    id_ = new_member_id()
+    command = _enrolment(call, id_, body)
+    return await write(call, body, member=id_, occurred_at=None, command=lambda *_: command, say=_say_enrolled)
+
+
+@router.get("/v1/members/{id}", summary="Read a member", **reads(MEMBERS_READ, MemberAnswer, 404))
+async def read(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
+    standing = await _standing(call, _member_id(id))
+    return _json(_member(standing.member))
+
+
+@lean.get("/v1/members/{id}/balance", summary="Points by wallet", **reads(MEMBERS_READ, BalancesAnswer, 404))
+async def balance(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
+    at = call.caller.programme.now(wall_clock())
+    standing = await _standing(call, _member_id(id), at)
+    wallets = {
+        wallet: {**answers.balance(points), "expiring": [one._asdict() for one in standing.expiring[wallet]]}
+        for wallet, points in standing.balances.items()
+    }
+    return _json({"as_of": at, "wallets": wallets})
+
+
+@router.get("/v1/members/{id}/tier", summary="Tier and progress", **reads(MEMBERS_READ, TierAnswer, 404))
+async def tier(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
+    return _json(_tier(call, await _standing(call, _member_id(id))))
+
+
+@router.get(
+    "/v1/members/{id}/entries",
+    summary="A member's entries, newest first",
+    **reads(MEMBERS_READ, EntriesAnswer, 404),
+)
+async def entries(
+    call: Calling,
+    id: str,  # noqa: A002 - the path's own word
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    member = _member_id(id)
+    await _standing(call, member)
+    before = paging.number(cursor, start=2**62)
+    async with call.service.database.snapshot(call.caller.programme.id) as connection:
+        found = await history.entries(connection, call.caller.programme.id, member, before=before, limit=limit + 1)
+    return _json(paging.page([answers.entry(one) for one in found], limit, lambda last: [last["sequence"]]))
+
+
+@router.get("/v1/members/{id}/lots", summary="A member's open lots", **reads(MEMBERS_READ, LotsAnswer, 404))
+async def lots(
+    call: Calling,
+    id: str,  # noqa: A002 - the path's own word
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    programme = call.caller.programme
+    member = _member_id(id)
+    await _standing(call, member)
+    async with call.service.database.snapshot(programme.id) as connection:
+        found = await history.open_lots(connection, programme.id, member, after=_lot_place(cursor), limit=limit + 1)
+    places = [[one.wallet, one.state, one.due_at, one.earned_at, one.id] for one in found]
+    items = [answers.lot(programme, one) for one in found]
+    return _json(paging.page(items, limit, lambda last: places[items.index(last)]))
+
+
+def _enrolment(call: Call, id_: MemberId, body: EnrolBody) -> Enrol:
+    """The command: card number and identities blinded, the person sealed."""
+    number = new_card_number()
+    identities = [Identity(CARD_CHANNEL, CARD_TYPE, number.encode())]
+    if body.phone is not None:
+        identities.append(blind(call, "phone", "phone", body.phone))
+    identities.extend(blind(call, one.channel, one.type, one.value) for one in body.identities)
+    given = frozenset(name for name in body.model_fields_set if getattr(body, name))
+    known: dict[str, object] = {
+        name: getattr(body, name) for name in ("phone", "name", "birthday", "sex") if name in given
+    }
+    person = Person(id_, call.service.sealer.seal(id_, known)) if known else None
+    consents = tuple((one.purpose, one.text_version) for one in body.consents)
+    return Enrol(id_, number, body.store, tuple(dict.fromkeys(identities)), person, consents, given, body.birthday)
+
+
+def _say_enrolled(receipt: Receipt) -> tuple[int, bytes]:
+    told: dict[str, Any] = {"entry": None, "entries": [], "balances": answers.balances(receipt.balances)}
+    return 201, to_json({**_member(receipt.said), **told})
+
+
+def _member(member: Member) -> dict[str, Any]:
+    return {
+        "id": f"mem_{member.id}",
+        "number": member.number,
+        "status": member.status,
+        "tier": member.tier,
+        "store": member.store,
+        "enrolled_at": member.enrolled_at,
+    }
+
+
+def _tier(call: Call, standing: Standing) -> dict[str, Any]:
+    member, programme = standing.member, call.caller.programme
+    above = programme.ladder[place_of(programme.ladder, member.tier) + 1 :]
+    until = member.tier_until
+    return {
+        "tier": member.tier,
+        "since": member.tier_since,
+        "valid_through": None if until is None else programme.calendar.last_valid_date(until),
+        "year": standing.year,
+        "net_spend": standing.net_spend,
+        "currency": programme.currency,
+        "next": {
+            "tier": above[0].tier,
+            "net_spend": above[0].net_spend,
+            "missing": max(0, above[0].net_spend - standing.net_spend),
+        }
+        if above
+        else None,
+    }
+
+
+async def _standing(call: Call, id_: MemberId, at: datetime | None = None) -> Standing:
+    """The member as of `at`, or now. Raises MemberNotFound."""
+    programme = call.caller.programme
+    standing = await call.service.balances.standing(programme, id_, at or programme.now(wall_clock()))
+    if standing is None:
+        raise MemberNotFound("There is no such member in this programme.")
+    return standing
+
+
+def _member_id(text: str) -> MemberId:
+    """The id in a path. What is no id names no member: raises MemberNotFound."""
+    try:
+        return member_id(text)
+    except ValueError:
+        raise MemberNotFound("There is no such member in this programme.") from None
+
+
+def _lot_place(cursor: str | None) -> LotPlace | None:
+    found = paging.opened(cursor, str, str, str | None, str, str)
+    if found is None:
+        return None
+    wallet, state, due_at, earned_at, id_ = found
+    return LotPlace(
+        paging.word(wallet),
+        paging.word(state),
+        None if due_at is None else paging.instant(due_at),
+        paging.instant(earned_at),
+        LotId(paging.digits(id_)),
+    )
+
+
+def _json(document: Any) -> Response:
+    return Response(to_json(document), media_type="application/json")

@@ -1,0 +1,185 @@
+"""From an admitted write to its answer: the key, the fingerprint, the member, the door."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from starlette.responses import Response
+
+from loyalty.api import problems
+from loyalty.api.bodies import Body, MemberName, parse_id
+from loyalty.api.lean import Call
+from loyalty.api.problems import Problem
+from loyalty.api.service import new_fact, wall_clock
+from loyalty.domain.claims import Claim, ReplayKey, replayed
+from loyalty.domain.ids import MemberId
+from loyalty.domain.persons import Identity
+from loyalty.domain.refusals import KeyReused, MemberNotFound, Refusal
+from loyalty.domain.state import Moment
+from loyalty.operations.command import Command, Receipt
+from loyalty.operations.door import Answer, Submission
+from loyalty.operations.lanes import Overloaded
+from loyalty.operations.retry import Unavailable
+from loyalty.store.claims import find_replay
+from loyalty.store.sealing import CARD_CHANNEL, CARD_TYPE
+
+MAX_KEY = 255
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_TRUE, _FALSE = ("true", "1"), ("false", "0")
+
+WRITES: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "description": "Required unless dry_run is true. The same key and request replay the same answer.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY},
+        },
+        {
+            "name": "dry_run",
+            "in": "query",
+            "required": False,
+            "description": "Decide and answer as usual, then drop it: nothing is written, no key is taken.",
+            "schema": {"type": "boolean", "default": False},
+        },
+    ]
+}
+"""What the OpenAPI says of every write beside its body."""
+
+SaysWhat = Callable[[Receipt], tuple[int, bytes]]
+Commanding = Callable[[MemberId, datetime], Command]
+
+
+async def write(
+    call: Call,
+    body: Body,
+    *,
+    member: MemberName | MemberId,
+    occurred_at: datetime | None,
+    command: Commanding,
+    say: SaysWhat,
+) -> Response:
+    """Send one command through the door and give its answer. Raises Problem; refusals are answers."""
+    dry_run = is_dry_run(call)
+    claim = None if dry_run else claim_of(call, key_of(call), body)
+    try:
+        ask = await submission(
+            call, member=member, occurred_at=occurred_at, command=command, say=say, claim=claim, dry_run=dry_run
+        )
+    except MemberNotFound as refusal:
+        return response(await replayed_or_refused(call, claim, refusal))
+    return response(await _submit(call, ask))
+
+
+async def submission(
+    call: Call,
+    *,
+    member: MemberName | MemberId,
+    occurred_at: datetime | None,
+    command: Commanding,
+    say: SaysWhat,
+    claim: Claim | None,
+    dry_run: bool = False,
+) -> Submission:
+    """The command as the door takes it, its member resolved. Raises MemberNotFound."""
+    programme = call.caller.programme
+    member_id = await resolve(call, member) if isinstance(member, MemberName) else member
+    recorded_at = wall_clock()
+    at = occurred_at or programme.now(recorded_at)
+    request_id = call.request_id
+
+    def render(outcome: Receipt | Refusal) -> tuple[int, bytes]:
+        if isinstance(outcome, Refusal):
+            return problems.body_of_refusal(outcome, request_id)
+        return say(outcome)
+
+    moment = Moment(new_fact(), at, recorded_at)
+    return Submission(programme, command(member_id, at), moment, render, claim, dry_run)
+
+
+async def resolve(call: Call, member: MemberName) -> MemberId:
+    """The member that is meant. Raises MemberNotFound; an id is only checked behind the door."""
+    if member.id is not None:
+        return MemberId(parse_id("mem", member.id))
+    if member.number is not None:
+        identity = Identity(CARD_CHANNEL, CARD_TYPE, member.number.encode())
+    elif member.phone is not None:
+        identity = blind(call, "phone", "phone", member.phone)
+    else:
+        assert member.identity is not None, "a member is named in exactly one way"
+        identity = blind(call, member.identity.channel, member.identity.type, member.identity.value)
+    return await call.service.resolver.member(call.caller.programme, identity)
+
+
+def blind(call: Call, channel: str, type_: str, value: str) -> Identity:
+    """An identity by its keyed hash."""
+    return Identity(channel, type_, call.service.sealer.lookup(channel, type_, value))
+
+
+def key_of(call: Call) -> str:
+    """The idempotency key; the bare and the quoted form are the same. Raises Problem."""
+    given = call.request.headers.get("idempotency-key")
+    if given is None:
+        raise Problem("idempotency_key_missing", "Send an Idempotency-Key with every write.")
+    if len(given) >= 2 and given[0] == given[-1] == '"':
+        given = given[1:-1]
+    return valid_key(given)
+
+
+def valid_key(key: str) -> str:
+    """Raises Problem `idempotency_key_invalid`."""
+    if not _KEY.fullmatch(key):
+        raise Problem("idempotency_key_invalid", f"A key is 1 to {MAX_KEY} printable ASCII characters.")
+    return key
+
+
+def claim_of(call: Call, key: str, body: Body) -> Claim:
+    """The claim of this request: its key in the caller's scope, and its fingerprint."""
+    scope = call.request.scope
+    target = f"{scope['method']} {scope['path']}?".encode() + scope["query_string"]
+    content = type(body).__pydantic_serializer__.to_json(body, exclude_unset=True)
+    fingerprint = call.service.sealer.fingerprint(target + b"\n" + content)
+    return Claim(ReplayKey(call.caller.client_id, call.caller.subject, key), fingerprint)
+
+
+def is_dry_run(call: Call) -> bool:
+    """Whether the query asks for a decision without consequences. Raises Problem `invalid_request`."""
+    if not call.request.scope["query_string"]:
+        return False
+    given = call.request.query_params.get("dry_run", "false").lower()
+    if given not in (*_TRUE, *_FALSE):
+        raise Problem("invalid_request", "dry_run is true or false.", errors=[{"field": "query.dry_run"}])
+    return given in _TRUE
+
+
+def response(answer: Answer) -> Response:
+    """The door's answer over HTTP."""
+    media_type = problems.MEDIA_TYPE if answer.status >= 400 else "application/json"
+    headers = {"Idempotency-Replayed": "true"} if answer.replayed else None
+    return Response(answer.body, answer.status, headers, media_type)
+
+
+async def _submit(call: Call, ask: Submission) -> Answer:
+    try:
+        return await call.service.lanes.submit(ask)
+    except Overloaded as error:
+        raise Problem("overloaded", str(error)) from None
+    except Unavailable as error:
+        raise Problem("unavailable", f"{error} Whether the request took effect, its key tells.") from None
+
+
+async def replayed_or_refused(call: Call, claim: Claim | None, refusal: Refusal) -> Answer:
+    """Whether the key was taken comes first: a retry is answered even if its member is no longer found."""
+    kept = None
+    if claim is not None:
+        async with call.service.database.snapshot(call.caller.programme.id) as connection:
+            kept = await find_replay(connection, call.caller.programme.id, claim.key)
+    if kept is None or claim is None:
+        return Answer(*problems.body_of_refusal(refusal, call.request_id), outcome=refusal)
+    try:
+        frozen = replayed(kept, claim)
+    except KeyReused as reused:
+        return Answer(*problems.body_of_refusal(reused, call.request_id), outcome=reused)
+    return Answer(frozen.status, frozen.body, outcome=None, replayed=True)

@@ -1,0 +1,1 @@
+"""The command line: `loyalty dev | serve | worker | migrate | import | verify ...`."""

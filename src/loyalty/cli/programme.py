@@ -1,0 +1,64 @@
+"""`loyalty programme`: a programme of one's own and a key to begin with."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from loyalty.api.access import SCOPES_OF_ROLE, new_key
+from loyalty.cli.ending import Stop, ends_clearly
+from loyalty.config import Settings, load_settings
+from loyalty.demo import DEMO
+from loyalty.domain.programme import Programme
+from loyalty.store import seeding
+from loyalty.store.programmes import from_settings, settings_json
+from loyalty.store.sealing import Sealer
+
+
+@ends_clearly
+def programme(
+    code: Annotated[str, typer.Argument(help="Its name in commands and logs, such as 'acme-rewards'.")],
+    settings_file: Annotated[
+        Path | None, typer.Option("--settings", help="Its settings as JSON; the demo's when absent.")
+    ] = None,
+    role: Annotated[str, typer.Option(help=f"The role of the key: {', '.join(SCOPES_OF_ROLE)}.")] = "admin",
+    show: Annotated[bool, typer.Option("--show-settings", help="Print the demo's settings as JSON, and end.")] = False,
+) -> None:
+    """Create a programme unless it exists, and print a new API key for it: shown once, kept only as a keyed hash.
+
+    Needs LOYALTY_MIGRATION_URL (the role that owns) and LOYALTY_SECRET. Start from --show-settings: currency, time
+    zone, wallets (points per unit of minor currency units, pending time, expiry), the ladder of tiers.
+    """
+    if show:
+        typer.echo(orjson.dumps(orjson.loads(settings_json(DEMO)), option=orjson.OPT_INDENT_2))
+        return
+    if role not in SCOPES_OF_ROLE:
+        raise Stop(f"There is no role {role!r}; choose one of {', '.join(SCOPES_OF_ROLE)}.")
+    typer.echo(asyncio.run(_create(load_settings(), _read(code, settings_file), role)))
+
+
+def _read(code: str, settings_file: Path | None) -> Programme:
+    """The programme as the file describes it. Raises Stop."""
+    if settings_file is None:
+        return DEMO._replace(code=code)
+    try:
+        return from_settings(0, code, orjson.loads(settings_file.read_bytes()))
+    except OSError as error:
+        raise Stop(f"{settings_file} cannot be read: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise Stop(f"{settings_file} does not describe a programme: {error!r}. See --show-settings.") from None
+
+
+async def _create(settings: Settings, wanted: Programme, role: str) -> str:
+    """A key for the programme, which exists afterwards. Raises Stop."""
+    if settings.migration_url is None:
+        raise Stop("LOYALTY_MIGRATION_URL must name the database as the role that owns it.")
+    try:
+        made = await seeding.ensure_programme(settings.migration_url, wanted)
+        token, key = new_key(Sealer(settings.secret.get_secret_value().encode()), made.id, role)
+        await seeding.add_keys(settings.migration_url, [key])
+    except Exception as error:  # noqa: BLE001 - whatever it is ends the command in a sentence
+        raise Stop(f"The programme could not be created: {str(error).splitlines()[0]}") from None
+    return token

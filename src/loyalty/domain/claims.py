@@ -1,0 +1,78 @@
+"""Claims: what may be taken once. A key replays its answer for a while; a reference is taken for ever.
+
+Scope of a key: programme, API client (it survives the rotation of its key), subject (a member's token), key.
+Scope of a reference: programme, source, reference and kind, and the business date where a source's receipt
+numbers begin again.
+"""
+
+from datetime import date
+from typing import NamedTuple
+
+from loyalty.domain.ids import EntryId, MemberId
+from loyalty.domain.programme import Programme
+from loyalty.domain.refusals import KeyReused, ReferenceTaken
+from loyalty.domain.state import Draft, Shelf
+
+
+class ReplayKey(NamedTuple):
+    """Under which an answer is kept."""
+
+    client_id: str
+    subject: str
+    key: str
+
+
+class Replay(NamedTuple):
+    """The frozen answer: the same status and the same bytes for the same request."""
+
+    fingerprint: bytes
+    status: int
+    body: bytes
+
+
+class Claim(NamedTuple):
+    """An idempotency key and the fingerprint (SHA-256) of the request that came with it."""
+
+    key: ReplayKey
+    fingerprint: bytes
+
+
+class ReferenceKey(NamedTuple):
+    """A business reference. `business_date` is '' unless the source's numbers begin again."""
+
+    source: str
+    reference: str
+    kind: str
+    business_date: str = ""
+
+
+REPLAYS: Shelf[ReplayKey, Replay] = Shelf("replay")
+REFERENCES: Shelf[ReferenceKey, EntryId] = Shelf("reference")
+IDENTITIES: Shelf[tuple[str, str, bytes], MemberId] = Shelf("identity")
+"""Who answers to (channel, type, lookup). The lookup is a keyed hash wherever the value is personal."""
+
+
+def reference_key(programme: Programme, kind: str, *, source: str, reference: str, day: date) -> ReferenceKey:
+    """The claim that a reference of this source makes."""
+    restarts = source in programme.restarting_sources
+    return ReferenceKey(source, reference, kind, day.isoformat() if restarts else "")
+
+
+def take_reference(draft: Draft, key: ReferenceKey, entry_id: EntryId) -> None:
+    """Take the reference for the entry (invariant 7). Raises ReferenceTaken, naming the earlier entry."""
+    earlier = draft.get(REFERENCES, key)
+    if earlier is not None:
+        raise ReferenceTaken(
+            f"The reference {key.reference!r} of source {key.source!r} was used before.",
+            source=key.source,
+            reference=key.reference,
+            entry=earlier,
+        )
+    draft.put(REFERENCES, key, entry_id)
+
+
+def replayed(kept: Replay, claim: Claim) -> Replay:
+    """The frozen answer, if it was given to this very request. Raises KeyReused."""
+    if kept.fingerprint != claim.fingerprint:
+        raise KeyReused("This Idempotency-Key came with a different request before; take a new key.")
+    return kept

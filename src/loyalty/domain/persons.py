@@ -1,0 +1,43 @@
+"""What is known of the person behind a member: kept apart from the ledger, sealed, erasable."""
+
+from datetime import date, datetime
+from typing import NamedTuple
+
+from loyalty.domain.ids import MemberId
+
+
+class Identity(NamedTuple):
+    """What a channel knows the member by. `lookup` is a keyed hash wherever the value is personal."""
+
+    channel: str
+    type: str
+    lookup: bytes
+
+
+class Person(NamedTuple):
+    """What the programme knows about the person, sealed: unreadable here, erasable there."""
+
+    member_id: MemberId
+    sealed: bytes
+
+
+class Consent(NamedTuple):
+    """The person agreed to a purpose, in a version of its text."""
+
+    id: str
+    member_id: MemberId
+    purpose: str
+    text_version: str
+    given_at: datetime
+
+
+def age(birthday: date, today: date) -> int:
+    """Full years; someone born on 29 February turns a year older on the 28th where there is no 29th."""
+    month, day = birthday.month, birthday.day
+    if (month, day) == (2, 29) and not _is_leap(today.year):
+        day = 28
+    return today.year - birthday.year - ((today.month, today.day) < (month, day))
+
+
+def _is_leap(year: int) -> bool:
+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)

@@ -1,0 +1,130 @@
+"""A programme: one loyalty scheme and the settings that the pure rooms decide by."""
+
+import re
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+from loyalty.domain.calendar import Calendar, add_months
+from loyalty.domain.refusals import OccursInFuture, UnknownWallet
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""How far ahead of our clock a till's clock may run."""
+
+MAX_POINTS = 2**53 - 1
+"""The largest amount of points, or of minor currency units, that survives every JSON reader."""
+
+
+WALLET_NAME: Final = re.compile("[a-z][a-z0-9_]{0,31}")
+_CURRENCY: Final = re.compile("[A-Z]{3}")
+
+
+class Lifespan(StrEnum):
+    """How long points last, counted from the business day they were earned on."""
+
+    NEVER_ENDS = "never"
+    MONTHS = "months"
+    YEAR_END = "year_end"
+
+
+class Expiry(NamedTuple):
+    """`months`: that many months later; `year_end`: at the end of the n-th next year; `never`."""
+
+    lifespan: Lifespan
+    periods: int = 0
+
+    def valid_through(self, earned_on: date) -> date | None:
+        """The last business day on which points earned on `earned_on` can be spent; None for ever."""
+        match self.lifespan:
+            case Lifespan.MONTHS:
+                return add_months(earned_on, self.periods)
+            case Lifespan.YEAR_END:
+                return date(earned_on.year + self.periods, 12, 31)
+            case Lifespan.NEVER_ENDS:
+                return None
+
+
+class Wallet(NamedTuple):
+    """A kind of point. The base rule gives `points_per_unit` for every full `unit` of net spend."""
+
+    name: str
+    points_per_unit: int
+    unit: int
+    """Minor currency units (cents, fen) that earn `points_per_unit` points, rounded down once per purchase."""
+    pending: timedelta
+    expiry: Expiry
+    point_value: int
+    """Minor currency units one point is worth as a discount; 0 where it cannot be spent that way."""
+
+    def check(self) -> None:
+        """Raises ValueError, in a sentence, when the rule of the wallet makes no sense."""
+        if not WALLET_NAME.fullmatch(self.name):
+            raise ValueError(f"the wallet {self.name!r} needs a name of lower-case letters, digits and _")
+        if self.unit < 1 or self.points_per_unit < 0 or self.point_value < 0:
+            raise ValueError(f"the wallet {self.name!r} needs a positive unit and no negative points or value")
+        if self.pending < timedelta(0) or self.expiry.periods < 0:
+            raise ValueError(f"the wallet {self.name!r} cannot be pending or last for a negative time")
+
+
+class Rung(NamedTuple):
+    """One tier of the ladder and the net spend (minor units, calendar year) that reaches it."""
+
+    tier: str
+    net_spend: int
+
+
+class Programme(NamedTuple):
+    """Everything about a programme that a decision may depend on. Never changes while a batch runs."""
+
+    id: int
+    code: str
+    currency: str
+    calendar: Calendar
+    wallets: Mapping[str, Wallet]
+    ladder: tuple[Rung, ...]
+    """Ascending; the first rung costs nothing."""
+    fixed_now: datetime | None = None
+    """A programme whose clock stands still (an imported year) lives at this instant; None: the wall clock."""
+    enrolment_requires: frozenset[str] = frozenset()
+    minimum_age: int = 14
+    restarting_sources: frozenset[str] = frozenset()
+    """Sources whose receipt numbers begin again: their references include the business date."""
+
+    def checked(self) -> "Programme":
+        """The programme itself. Raises ValueError, in a sentence, when its settings contradict each other."""
+        if not _CURRENCY.fullmatch(self.currency):
+            raise ValueError("currency must be three capital letters (ISO 4217)")
+        if not self.wallets:
+            raise ValueError("a programme needs at least one wallet")
+        for wallet in self.wallets.values():
+            wallet.check()
+        if not self.ladder or self.ladder[0].net_spend != 0:
+            raise ValueError("the ladder needs a lowest rung that costs nothing")
+        if any(above.net_spend <= below.net_spend for below, above in pairwise(self.ladder)):
+            raise ValueError("each rung of the ladder must cost more than the one below")
+        if len({rung.tier for rung in self.ladder}) < len(self.ladder):
+            raise ValueError("every rung of the ladder needs a name of its own")
+        return self
+
+    def wallet(self, name: str) -> Wallet:
+        """The wallet called `name`. Raises UnknownWallet."""
+        try:
+            return self.wallets[name]
+        except KeyError:
+            raise UnknownWallet(f"This programme has no wallet {name!r}.", wallet=name) from None
+
+    def now(self, wall_clock: datetime) -> datetime:
+        """What time it is in this programme."""
+        return self.fixed_now or wall_clock
+
+    def check_not_ahead(self, occurred_at: datetime, wall_clock: datetime) -> None:
+        """Raises OccursInFuture when an event claims to lie more than `CLOCK_TOLERANCE` ahead of now."""
+        now = self.now(wall_clock)
+        if occurred_at > now + CLOCK_TOLERANCE:
+            raise OccursInFuture(
+                "occurred_at is more than five minutes ahead of the programme's clock.",
+                occurred_at=occurred_at,
+                now=now,
+            )

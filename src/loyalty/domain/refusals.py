@@ -1,0 +1,128 @@
+"""Why the ledger says no: the published vocabulary of codes. `api/problems.py` gives each its HTTP status.
+
+A refusal is an answer: it is decided behind the door and frozen under the request's key, unless it is
+*curable*, which means that another event (an enrolment, a passing minute) can make the same request succeed.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class Refusal(Exception):
+    """A request the ledger declines. `facts` explain it; they carry ids and figures, never personal data."""
+
+    code: ClassVar[str]
+    title: ClassVar[str]
+    curable: ClassVar[bool] = False
+
+    def __init__(self, detail: str, **facts: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.facts: Mapping[str, Any] = facts
+
+
+class NotFound(Refusal):
+    """What the request names does not exist (yet)."""
+
+    curable = True
+
+
+class MemberNotFound(NotFound):
+    code = "member_not_found"
+    title = "No such member"
+
+
+class EntryNotFound(NotFound):
+    code = "entry_not_found"
+    title = "No such entry"
+
+
+class Conflict(Refusal):
+    """The request is well formed but the state of the ledger does not allow it."""
+
+
+class InsufficientPoints(Conflict):
+    code = "insufficient_points"
+    title = "Not enough points available"
+
+
+class ReferenceTaken(Conflict):
+    code = "reference_taken"
+    title = "This source has already used this reference"
+
+
+class IdentityTaken(Conflict):
+    code = "identity_taken"
+    title = "This identity already belongs to a member"
+
+
+class MemberFrozen(Conflict):
+    code = "member_frozen"
+    title = "The member is frozen"
+
+
+class MemberClosed(Conflict):
+    code = "member_closed"
+    title = "The member is closed"
+
+
+class MemberEarnsOnly(Conflict):
+    code = "member_earn_only"
+    title = "The member may earn but not spend"
+
+
+class Unacceptable(Refusal):
+    """The request names something this programme cannot accept."""
+
+
+class KeyReused(Unacceptable):
+    code = "idempotency_key_reused"
+    title = "The idempotency key was used for another request"
+
+
+class OccursInFuture(Unacceptable):
+    code = "occurred_at_in_future"
+    title = "The event lies in the future"
+    curable = True
+
+
+class UnknownWallet(Unacceptable):
+    code = "unknown_wallet"
+    title = "The programme has no such wallet"
+
+
+class CurrencyNotAccepted(Unacceptable):
+    code = "currency_not_accepted"
+    title = "The programme does not take this currency"
+
+
+class DatesContradict(Unacceptable):
+    code = "dates_contradict"
+    title = "The dates of the points contradict each other"
+
+
+class AmountOutOfRange(Unacceptable):
+    code = "amount_out_of_range"
+    title = "The amount leaves the range the ledger can hold"
+
+
+class UnderAge(Unacceptable):
+    code = "under_age"
+    title = "The person is too young to join"
+
+
+class FieldRequired(Unacceptable):
+    code = "field_required"
+    title = "The programme requires a field that is missing"
+
+
+def vocabulary() -> list[type[Refusal]]:
+    """Every refusal that carries a code, sorted by it."""
+    found: list[type[Refusal]] = []
+    waiting: list[type[Refusal]] = [Refusal]
+    while waiting:
+        kind = waiting.pop()
+        waiting.extend(kind.__subclasses__())
+        if "code" in vars(kind):
+            found.append(kind)
+    return sorted(found, key=lambda kind: kind.code)

@@ -1,0 +1,111 @@
+"""Bringing a member up to date: what is due by now becomes entries, oldest first, maturing before expiring.
+
+Every command settles before and after it decides, so an expired point can never be spent however late the
+sweep is; the sweep is this same function in bulk, and a read is this same function on a draft it drops.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from loyalty.domain.books import book_of
+from loyalty.domain.entries import Draw, Kind, Posting, posting
+from loyalty.domain.ids import MemberId
+from loyalty.domain.journal import write_entry
+from loyalty.domain.lots import LOTS, UNSEEN_DUE, Lot, LotState, draw_order, known_lots, take
+from loyalty.domain.members import MEMBERS, existing
+from loyalty.domain.state import Draft
+from loyalty.domain.tiers import lapse
+
+
+def settle(draft: Draft, member_id: MemberId, until: datetime) -> None:
+    """Write everything that is due for the member by `until`, inclusive. Costs nothing when nothing is due."""
+    member = draft.get(MEMBERS, member_id)
+    if member is None or member.due_at is None or member.due_at > until:
+        return
+    while (moment := _next_due(draft, member_id)) is not None and moment <= until:
+        due = sorted((lot for lot in _lots(draft, member_id) if lot.due_at == moment), key=draw_order)
+        _mature(draft, member_id, moment, [lot for lot in due if lot.state == LotState.PENDING])
+        _expire(draft, member_id, moment, [lot for lot in due if lot.state == LotState.AVAILABLE])
+        if existing(draft, member_id).tier_until == moment:
+            lapse(draft, member_id)
+    draft.put(MEMBERS, member_id, existing(draft, member_id)._replace(due_at=moment))
+
+
+def repayment(draft: Draft, member_id: MemberId, lots: Iterable[Lot]) -> tuple[list[Posting], list[Draw]]:
+    """What a credit to `available` must first pay back: postings available → owed, as draws on its lots.
+
+    The postings that credit `available` are written before these; the lots are of one wallet each.
+    """
+    postings: list[Posting] = []
+    draws: list[Draw] = []
+    owed: dict[str, int] = {}
+    for lot in lots:
+        debt = owed.setdefault(lot.wallet, book_of(draft, member_id, lot.wallet).owed)
+        paid = min(debt, lot.remaining)
+        if paid:
+            owed[lot.wallet] = debt - paid
+            postings.append(posting(lot.wallet, debit="available", credit="owed", points=paid, funder=lot.funder))
+            draws.extend(take(draft, [lot], paid))
+    return postings, draws
+
+
+def _next_due(draft: Draft, member_id: MemberId) -> datetime | None:
+    """No later than the earliest moment at which something of the member's falls due.
+
+    What is not loaded is never due within the batch: the loader makes sure of it.
+    """
+    moments = [lot.due_at for lot in _lots(draft, member_id)]
+    moments.append(existing(draft, member_id).tier_until)
+    moments.append(draft.get(UNSEEN_DUE, member_id))
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def _lots(draft: Draft, member_id: MemberId) -> list[Lot]:
+    return [lot for wallet in draft.programme.wallets for lot in known_lots(draft, member_id, wallet)]
+
+
+def _mature(draft: Draft, member_id: MemberId, moment: datetime, lots: list[Lot]) -> None:
+    """Make pending lots available: one entry for the moment."""
+    if not lots:
+        return
+    ripe = [lot._replace(state=LotState.AVAILABLE.value) for lot in lots]
+    for lot in ripe:
+        draft.put(LOTS, lot.id, lot)
+    repaid, draws = repayment(draft, member_id, ripe)
+    write_entry(
+        draft,
+        member_id,
+        Kind.MATURE,
+        occurred_at=moment,
+        accounting_date=draft.programme.calendar.business_date(moment),
+        postings=[*_moved(ripe, debit="pending", credit="available"), *repaid],
+        draws=draws,
+    )
+
+
+def _expire(draft: Draft, member_id: MemberId, moment: datetime, lots: list[Lot]) -> None:
+    """Let available lots expire: one entry for the moment, dated its last valid day."""
+    if not lots:
+        return
+    postings = _moved(lots, debit="available", credit="expired")
+    draws = [draw for lot in lots for draw in take(draft, [lot], lot.remaining)]
+    write_entry(
+        draft,
+        member_id,
+        Kind.EXPIRE,
+        occurred_at=moment,
+        accounting_date=draft.programme.calendar.last_valid_date(moment),
+        postings=postings,
+        draws=draws,
+    )
+
+
+def _moved(lots: list[Lot], *, debit: str, credit: str) -> list[Posting]:
+    """What remains of the lots, as one posting for each wallet and funder."""
+    points: dict[tuple[str, str | None], int] = {}
+    for lot in lots:
+        points[lot.wallet, lot.funder] = points.get((lot.wallet, lot.funder), 0) + lot.remaining
+    return [
+        posting(wallet, debit=debit, credit=credit, points=total, funder=funder)
+        for (wallet, funder), total in points.items()
+    ]

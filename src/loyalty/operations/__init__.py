@@ -1,0 +1,1 @@
+"""Writes: a verb per file. They all leave through one door, `door.py`."""

@@ -1,0 +1,174 @@
+"""Earning: a purchase by the programme's rules, or explicit points with a reason."""
+
+from datetime import date, datetime
+from typing import NamedTuple
+
+from loyalty.domain.books import BOOKS
+from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
+from loyalty.domain.earning import Order, Term, calculation, earned, explicit_term, usual_term
+from loyalty.domain.entries import Because, Birth, Entry, Kind, Posting, posting
+from loyalty.domain.ids import EntryId, LotId, MemberId
+from loyalty.domain.journal import write_entry
+from loyalty.domain.lots import Lot, LotState, open_lot
+from loyalty.domain.members import MEMBERS, watch, who_may_earn
+from loyalty.domain.settle import repayment
+from loyalty.domain.state import Draft, Need
+from loyalty.domain.tiers import NET_SPEND, add_net_spend, rise
+from loyalty.operations.command import Receipt
+
+
+class Accrued(NamedTuple):
+    """What an accrual tells the till: points by wallet and the term of each."""
+
+    points: dict[str, int]
+    terms: dict[str, Term]
+
+
+class Purchase(NamedTuple):
+    """A purchase earns by the base rule of every wallet, and counts towards the tier."""
+
+    member_id: MemberId
+    order: Order
+    because: Because
+    reference: ReferenceKey
+    business_date: date
+
+    def needs(self) -> tuple[Need, ...]:
+        return (
+            Need(MEMBERS, self.member_id),
+            Need(BOOKS, self.member_id),
+            Need(NET_SPEND, (self.member_id, self.business_date.year)),
+            Need(REFERENCES, self.reference),
+        )
+
+    def decide(self, draft: Draft, at: datetime) -> Receipt:
+        """The purchase is in the journal, its lots are open. Raises ReferenceTaken, MemberFrozen ..."""
+        who_may_earn(draft, self.member_id)
+        programme, occurred_at = draft.programme, draft.moment.occurred_at
+        points = earned(programme, self.order)
+        terms = {name: usual_term(programme.calendar, programme.wallets[name], occurred_at) for name in points}
+        entry = _credit(
+            draft,
+            self.member_id,
+            points=points,
+            terms=terms,
+            because=self.because,
+            reference=self.reference,
+            business_date=self.business_date,
+            calculation=calculation(self.order, points),
+        )
+        add_net_spend(draft, self.member_id, self.business_date, self.order.net_spend)
+        rise(draft, self.member_id, year=self.business_date.year, entry_id=entry.id)
+        return Receipt(self.member_id, (entry,), Accrued(points, terms))
+
+
+class Grant(NamedTuple):
+    """Explicit points with a reason, available at once unless they are pending until a given time."""
+
+    member_id: MemberId
+    points: int
+    wallet: str
+    because: Because
+    reference: ReferenceKey
+    business_date: date
+    pending_until: datetime | None = None
+    expires_at: datetime | None = None
+
+    def needs(self) -> tuple[Need, ...]:
+        return (
+            Need(MEMBERS, self.member_id),
+            Need(BOOKS, self.member_id),
+            Need(REFERENCES, self.reference),
+        )
+
+    def decide(self, draft: Draft, at: datetime) -> Receipt:
+        """The points are in the member's wallet. Raises ReferenceTaken, UnknownWallet, DatesContradict ..."""
+        who_may_earn(draft, self.member_id)
+        term = explicit_term(
+            draft.programme.calendar,
+            draft.programme.wallet(self.wallet),
+            draft.moment.occurred_at,
+            pending_until=self.pending_until,
+            expires_at=self.expires_at,
+        )
+        points, terms = {self.wallet: self.points}, {self.wallet: term}
+        entry = _credit(
+            draft,
+            self.member_id,
+            points=points,
+            terms=terms,
+            because=self.because,
+            reference=self.reference,
+            business_date=self.business_date,
+        )
+        return Receipt(self.member_id, (entry,), Accrued(points, terms))
+
+
+def _credit(
+    draft: Draft,
+    member_id: MemberId,
+    *,
+    points: dict[str, int],
+    terms: dict[str, Term],
+    because: Because,
+    reference: ReferenceKey,
+    business_date: date,
+    calculation: str | None = None,
+) -> Entry:
+    """Write the earn entry with a lot for every wallet that gains points, and repay what is owed first."""
+    entry_id = EntryId(draft.mint.next(member_id))
+    take_reference(draft, reference, entry_id)
+    lots = [
+        _lot(draft, member_id, entry_id, wallet=wallet, points=amount, term=terms[wallet], because=because)
+        for wallet, amount in points.items()
+        if amount
+    ]
+    births: list[Birth] = [open_lot(draft, lot) for lot in lots]
+    postings: list[Posting] = [
+        posting(lot.wallet, debit="issued", credit=lot.state, points=lot.points, funder=lot.funder) for lot in lots
+    ]
+    repaid, draws = repayment(draft, member_id, (lot for lot in lots if lot.state == LotState.AVAILABLE))
+    entry = write_entry(
+        draft,
+        member_id,
+        Kind.EARN,
+        id_=entry_id,
+        occurred_at=draft.moment.occurred_at,
+        accounting_date=business_date,
+        because=because,
+        postings=[*postings, *repaid],
+        draws=draws,
+        births=births,
+        calculation=calculation,
+    )
+    watch(draft, member_id, *(lot.due_at for lot in lots))
+    return entry
+
+
+def _lot(
+    draft: Draft,
+    member_id: MemberId,
+    entry_id: EntryId,
+    *,
+    wallet: str,
+    points: int,
+    term: Term,
+    because: Because,
+) -> Lot:
+    pending = term.matures_at is not None
+    return Lot(
+        id=LotId(draft.mint.next(member_id)),
+        member_id=member_id,
+        wallet=wallet,
+        state=(LotState.PENDING if pending else LotState.AVAILABLE).value,
+        points=points,
+        drawn=0,
+        restored=0,
+        earned_at=draft.moment.occurred_at,
+        matures_at=term.matures_at,
+        expires_at=term.expires_at,
+        entry_id=entry_id,
+        source=because.source,
+        store=because.store,
+        funder=None,
+    )

@@ -1,0 +1,93 @@
+"""Spending: points leave the member's lots, as a discount at the till or for nothing but a reference."""
+
+from datetime import date, datetime
+from typing import NamedTuple
+
+import orjson
+
+from loyalty.domain.books import BOOKS, book_of
+from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
+from loyalty.domain.entries import Because, Kind, posting
+from loyalty.domain.ids import EntryId, MemberId
+from loyalty.domain.journal import write_entry
+from loyalty.domain.lots import LOTS, in_draw_order, take
+from loyalty.domain.members import MEMBERS, who_may_spend
+from loyalty.domain.programme import Programme
+from loyalty.domain.refusals import CurrencyNotAccepted, InsufficientPoints
+from loyalty.domain.state import Draft, Need
+from loyalty.operations.command import Receipt
+
+
+class Value(NamedTuple):
+    """What spent points are worth at the till, in minor units."""
+
+    currency: str
+    amount: int
+
+
+class Redeemed(NamedTuple):
+    """What a redemption tells its sender."""
+
+    points: int
+    value: Value | None
+
+
+class Redeem(NamedTuple):
+    """Spend points of one wallet; as a discount when a currency is named."""
+
+    member_id: MemberId
+    points: int
+    wallet: str
+    because: Because
+    reference: ReferenceKey
+    business_date: date
+    discount_currency: str | None = None
+
+    def needs(self) -> tuple[Need, ...]:
+        return (
+            Need(MEMBERS, self.member_id),
+            Need(BOOKS, self.member_id),
+            Need(LOTS, (self.member_id, self.wallet), self.points),
+            Need(REFERENCES, self.reference),
+        )
+
+    def decide(self, draft: Draft, at: datetime) -> Receipt:
+        """The points are redeemed, drawn earliest expiry first. Raises InsufficientPoints, ReferenceTaken ..."""
+        who_may_spend(draft, self.member_id)
+        draft.programme.wallet(self.wallet)
+        value = self._value(draft.programme)
+        available = book_of(draft, self.member_id, self.wallet).available
+        if available < self.points:
+            raise InsufficientPoints(
+                f"The member has {available} points available; {self.points} are required.",
+                available=available,
+                required=self.points,
+            )
+        entry_id = EntryId(draft.mint.next(self.member_id))
+        take_reference(draft, self.reference, entry_id)
+        entry = write_entry(
+            draft,
+            self.member_id,
+            Kind.SPEND,
+            id_=entry_id,
+            occurred_at=draft.moment.occurred_at,
+            accounting_date=self.business_date,
+            because=self.because,
+            postings=[posting(self.wallet, debit="available", credit="redeemed", points=self.points)],
+            draws=take(draft, in_draw_order(draft, self.member_id, self.wallet), self.points),
+            calculation=value and orjson.dumps({"value": value._asdict()}).decode(),
+        )
+        return Receipt(self.member_id, (entry,), Redeemed(self.points, value))
+
+    def _value(self, programme: Programme) -> Value | None:
+        """What the points are worth as a discount. Raises CurrencyNotAccepted."""
+        if self.discount_currency is None:
+            return None
+        worth = programme.wallets[self.wallet].point_value
+        if self.discount_currency != programme.currency or not worth:
+            raise CurrencyNotAccepted(
+                f"Points of the wallet {self.wallet!r} are no discount in {self.discount_currency}.",
+                currency=self.discount_currency,
+                accepted=programme.currency,
+            )
+        return Value(programme.currency, self.points * worth)

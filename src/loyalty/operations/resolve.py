@@ -1,0 +1,43 @@
+"""From a card number, a phone or a platform's identity to the member. What never changes is remembered."""
+
+from collections import OrderedDict
+
+from loyalty.domain.ids import MemberId
+from loyalty.domain.persons import Identity
+from loyalty.domain.programme import Programme
+from loyalty.domain.refusals import MemberNotFound
+from loyalty.store import claims
+from loyalty.store.coalesce import Coalescer
+from loyalty.store.database import Database
+
+REMEMBERED = 150_000
+"""Identities kept in memory by each process, about 40 MB."""
+
+
+class Resolver:
+    """Looks identities up, all that are asked for in one turn of the event loop in one statement."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: OrderedDict[tuple[int, Identity], MemberId] = OrderedDict()
+        self._look_up = Coalescer(self._fetch)
+
+    async def member(self, programme: Programme, identity: Identity) -> MemberId:
+        """Whose identity it is. Raises MemberNotFound."""
+        known = self._known.get((programme.id, identity))
+        if known is not None:
+            return known
+        found = await self._look_up.get(programme, identity)
+        if found is None:
+            raise MemberNotFound("No member of this programme is known by that.")
+        self._remember((programme.id, identity), found)
+        return found
+
+    def _remember(self, asked: tuple[int, Identity], member_id: MemberId) -> None:
+        self._known[asked] = member_id
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+
+    async def _fetch(self, programme: Programme, identities: list[Identity]) -> dict[Identity, MemberId]:
+        async with self._database.snapshot(programme.id) as connection:
+            return await claims.find_identities(connection, programme.id, identities)

@@ -1,0 +1,56 @@
+"""What becomes of a batch that fails: restarted from the beginning, or split until the culprit stands alone."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+import structlog
+
+from loyalty.operations.door import Answer, Submission, commit_batch
+from loyalty.store.database import Database, Fault, fault_of
+from loyalty.store.shelves import LostClaim
+
+RESTARTS = 6
+"""Most attempts at the same batch."""
+FIRST_PAUSE_S = 0.01
+
+log = structlog.get_logger()
+
+
+class Unavailable(Exception):
+    """The database could not be reached in time. Whether the command happened, its claim tells."""
+
+
+Result = Answer | Exception
+
+
+async def commit(database: Database, asks: Sequence[Submission]) -> list[Result]:
+    """An answer for every command, or the error of the one that cannot be committed. Never raises."""
+    try:
+        return list(await _persist(database, asks))
+    except Exception as error:
+        if isinstance(error, Unavailable):
+            return [error] * len(asks)
+        if len(asks) == 1:
+            log.error("command_failed", command=type(asks[0].command).__name__, exc_info=error)
+            return [error]
+        middle = len(asks) // 2
+        log.warning("batch_split", size=len(asks), error=type(error).__name__)
+        return [*await commit(database, asks[:middle]), *await commit(database, asks[middle:])]
+
+
+async def _persist(database: Database, asks: Sequence[Submission]) -> list[Answer]:
+    """Commit the batch, beginning again after what passes by itself. Raises Unavailable when it does not."""
+    last: Exception | None = None
+    for attempt in range(1, RESTARTS + 1):
+        try:
+            return await commit_batch(database, asks)
+        except LostClaim:
+            log.info("batch_restarted", attempt=attempt, cause="lost_claim")
+        except Exception as error:
+            if fault_of(error) is Fault.SPLIT:
+                raise
+            log.warning("batch_restarted", attempt=attempt, cause=type(error).__name__)
+            last = error
+            await asyncio.sleep(FIRST_PAUSE_S * 2**attempt * (0.5 + random.random()))  # noqa: S311 - jitter
+    raise Unavailable("The ledger's database did not answer.") from last

@@ -1,0 +1,24 @@
+"""Settling in bulk: what every command does for its own member, for those that nobody asks about."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from loyalty.domain.books import BOOKS
+from loyalty.domain.ids import MemberId
+from loyalty.domain.members import MEMBERS, existing
+from loyalty.domain.state import Draft, Need
+from loyalty.operations.command import Receipt
+
+
+class Settle(NamedTuple):
+    """Bring one member up to date. The door has done it before this decides: there is nothing left to do."""
+
+    member_id: MemberId
+
+    def needs(self) -> tuple[Need, ...]:
+        return (Need(MEMBERS, self.member_id), Need(BOOKS, self.member_id))
+
+    def decide(self, draft: Draft, at: datetime) -> Receipt:
+        """Raises MemberNotFound."""
+        existing(draft, self.member_id)
+        return Receipt(self.member_id, (), None)

@@ -1,0 +1,1 @@
+"""How a noun is stored: each file holds its tables beside its statements. The only room that speaks SQL."""

@@ -1,0 +1,165 @@
+"""Balances and tiers as a member sees them: the last committed state, read in one snapshot, settled virtually."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from loyalty.domain.books import BOOKS, Balance
+from loyalty.domain.ids import FactId, MemberId, Mint, bucket_of
+from loyalty.domain.journal import balances
+from loyalty.domain.lots import LOTS
+from loyalty.domain.members import MEMBERS, Member
+from loyalty.domain.programme import Programme
+from loyalty.domain.settle import settle
+from loyalty.domain.state import Draft, Moment, Need, Shelf, State
+from loyalty.domain.tiers import NET_SPEND, net_spend
+from loyalty.store import shelves
+from loyalty.store.coalesce import Coalescer
+from loyalty.store.database import Database
+from loyalty.store.parts import PROGRAMME
+from loyalty.store.schema import INTEGER, SMALLINT, TEXT, TIMESTAMPTZ, UUID
+
+EXPIRING_SHOWN = 12
+"""How many of the next expiry dates a balance names."""
+INSTANTS_READ = 100
+"""How many different moments of expiry are read to name them."""
+
+_NO_FACT = FactId("0" * 32)
+"""A read writes nothing, so the ids it mints on the way are never seen."""
+
+
+class Expiring(NamedTuple):
+    """Points that can be spent through this business day."""
+
+    valid_through: date
+    points: int
+
+
+class Standing(NamedTuple):
+    """A member as of a moment: its row, balances by wallet, next expiries by wallet, net spend of the year."""
+
+    member: Member
+    balances: dict[str, Balance]
+    expiring: dict[str, list[Expiring]]
+    net_spend: int
+    year: int
+
+
+class BalanceReader:
+    """Reads the standing of members; what is asked for at the same time is read in one statement."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._standings = Coalescer(self._fetch)
+
+    async def standing(self, programme: Programme, member_id: MemberId, at: datetime) -> Standing | None:
+        """The member as of `at`, as if everything due by then were settled. None: no such member."""
+        return await self._standings.get(programme, (member_id, at))
+
+    async def _fetch(
+        self, programme: Programme, asked: list[tuple[MemberId, datetime]]
+    ) -> dict[tuple[MemberId, datetime], Standing]:
+        ids = list({member_id for member_id, _ in asked})
+        at = max(moment for _, moment in asked)
+        async with self._database.snapshot(programme.id) as connection:
+            standings = await read_standings(connection, programme, ids, at)
+        return {key: standings[key[0]] for key in asked if key[0] in standings}
+
+
+async def read_standings(
+    connection: AsyncConnection, programme: Programme, ids: Sequence[MemberId], at: datetime
+) -> dict[MemberId, Standing]:
+    """The members' standings as of `at`. Locks nothing."""
+    loaded = State()
+    year = programme.calendar.business_date(at).year
+    needs: dict[Shelf[Any, Any], list[Need]] = {
+        MEMBERS: [Need(MEMBERS, id_) for id_ in ids],
+        BOOKS: [Need(BOOKS, id_) for id_ in ids],
+        NET_SPEND: [Need(NET_SPEND, (id_, year)) for id_ in ids],
+    }
+    await shelves.find(connection, programme, needs, loaded)
+    found = dict(loaded.own(MEMBERS))
+    until = {id_: max(at, member.effective_at) for id_, member in found.items()}
+    await shelves.load(connection, shelves.Asked(programme, needs, until, loaded), loaded)
+    expiring = await _expiring(connection, programme, until)
+    return {id_: _settled(programme, loaded, id_, until[id_], year, expiring.get(id_, {})) for id_ in found}
+
+
+def _settled(
+    programme: Programme,
+    loaded: State,
+    member_id: MemberId,
+    at: datetime,
+    year: int,
+    expiring: dict[str, dict[datetime, int]],
+) -> Standing:
+    """The member's standing after a settlement that nobody writes."""
+    draft = Draft(loaded, programme, Moment(_NO_FACT, at, at), Mint(_NO_FACT))
+    settle(draft, member_id, at)
+    for _, lot in draft.own(LOTS):
+        before, ending = loaded.get(LOTS, lot.id), expiring.get(lot.wallet, {})
+        if before is not None and lot.expires_at in ending:  # what a ripe lot repaid of `owed` is gone
+            ending[lot.expires_at] -= before.remaining - lot.remaining
+    member = draft.get(MEMBERS, member_id)
+    assert member is not None, "settling removes nobody"
+    shown = {wallet: _by_day(programme, expiring.get(wallet, {})) for wallet in programme.wallets}
+    return Standing(member, balances(draft, member_id), shown, net_spend(draft, member_id, year), year)
+
+
+def _by_day(programme: Programme, instants: dict[datetime, int]) -> list[Expiring]:
+    """Points by their last valid day, the next days first. A day that was not read whole is left out."""
+    days: dict[date, int] = {}
+    for expires_at, points in sorted(instants.items()):
+        day = programme.calendar.last_valid_date(expires_at)
+        days[day] = days.get(day, 0) + points
+    if len(instants) >= INSTANTS_READ:
+        days.popitem()
+    return [Expiring(day, points) for day, points in days.items() if points][:EXPIRING_SHOWN]
+
+
+_EXPIRING = text(
+    f"""
+    select k.member_id, k.wallet, l.expires_at, l.points
+      from unnest(:the_buckets, :the_members, :the_moments) as m (bucket, member_id, moment)
+     cross join unnest(:the_wallets) as w (wallet)
+     cross join lateral (select m.bucket, m.member_id, m.moment, w.wallet) k
+     cross join lateral (
+           select o.expires_at, sum(o.remaining)::bigint as points
+             from lot o
+            where o.open and o.bucket = k.bucket and o.programme_id = :{PROGRAMME}
+              and o.member_id = k.member_id and o.wallet = k.wallet
+              and (o.state = 'available' or o.due_at <= k.moment)
+              and o.expires_at > k.moment
+            group by o.expires_at
+            order by o.expires_at
+            limit {INSTANTS_READ}
+           ) l
+    """  # noqa: S608 - only our own constants
+).bindparams(
+    bindparam("the_buckets", type_=SMALLINT.array),
+    bindparam("the_members", type_=UUID.array),
+    bindparam("the_wallets", type_=TEXT.array),
+    bindparam("the_moments", type_=TIMESTAMPTZ.array),
+    bindparam(PROGRAMME, type_=INTEGER),
+)
+
+
+async def _expiring(
+    connection: AsyncConnection, programme: Programme, until: Mapping[MemberId, datetime]
+) -> dict[MemberId, dict[str, dict[datetime, int]]]:
+    """Points by member, wallet and expiry that can be spent as of each member's moment, the next expiries of each."""
+    values: dict[str, Any] = {
+        "the_buckets": [bucket_of(id_) for id_ in until],
+        "the_members": list(until),
+        "the_wallets": list(programme.wallets),
+        "the_moments": list(until.values()),
+        PROGRAMME: programme.id,
+    }
+    found: dict[MemberId, dict[str, dict[datetime, int]]] = {}
+    for member_id, wallet, expires_at, points in await connection.execute(_EXPIRING, values):
+        wallets = found.setdefault(MemberId(member_id.hex), {})
+        wallets.setdefault(wallet, {})[expires_at] = points
+    return found

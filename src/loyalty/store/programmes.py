@@ -1,0 +1,152 @@
+"""Programmes and their API keys: reference tables, read often, written by the owner."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from loyalty.domain.calendar import Calendar
+from loyalty.domain.programme import Expiry, Lifespan, Programme, Rung, Wallet
+
+
+class ApiKey(NamedTuple):
+    """A key as it is kept: what it may do, and a keyed hash of its secret."""
+
+    id: str
+    programme_id: int
+    client_id: str
+    role: str
+    scopes: frozenset[str]
+    secret_hash: bytes
+    expires_at: datetime | None
+
+
+def settings_json(programme: Programme) -> str:
+    """The programme's settings as they are stored."""
+    return orjson.dumps(
+        {
+            "currency": programme.currency,
+            "time_zone": programme.calendar.zone.key,
+            "cutover_minutes": int(programme.calendar.cutover.total_seconds()) // 60,
+            "fixed_now": programme.fixed_now,
+            "wallets": [
+                {
+                    "name": wallet.name,
+                    "points_per_unit": wallet.points_per_unit,
+                    "unit": wallet.unit,
+                    "pending_seconds": int(wallet.pending.total_seconds()),
+                    "expiry": {"lifespan": wallet.expiry.lifespan, "periods": wallet.expiry.periods},
+                    "point_value": wallet.point_value,
+                }
+                for wallet in programme.wallets.values()
+            ],
+            "ladder": [{"tier": rung.tier, "net_spend": rung.net_spend} for rung in programme.ladder],
+            "enrolment_requires": sorted(programme.enrolment_requires),
+            "minimum_age": programme.minimum_age,
+            "restarting_sources": sorted(programme.restarting_sources),
+        }
+    ).decode()
+
+
+def from_settings(id_: int, code: str, settings: Mapping[str, Any]) -> Programme:
+    """The programme that `settings_json` wrote down. Raises KeyError, ValueError on settings it cannot read."""
+    fixed_now = settings["fixed_now"]
+    wallets = (
+        Wallet(
+            name=one["name"],
+            points_per_unit=one["points_per_unit"],
+            unit=one["unit"],
+            pending=timedelta(seconds=one["pending_seconds"]),
+            expiry=Expiry(Lifespan(one["expiry"]["lifespan"]), one["expiry"]["periods"]),
+            point_value=one["point_value"],
+        )
+        for one in settings["wallets"]
+    )
+    programme = Programme(
+        id=id_,
+        code=code,
+        currency=settings["currency"],
+        calendar=Calendar(ZoneInfo(settings["time_zone"]), timedelta(minutes=settings["cutover_minutes"])),
+        wallets={wallet.name: wallet for wallet in wallets},
+        ladder=tuple(Rung(one["tier"], one["net_spend"]) for one in settings["ladder"]),
+        fixed_now=None if fixed_now is None else datetime.fromisoformat(fixed_now).astimezone(UTC),
+        enrolment_requires=frozenset(settings["enrolment_requires"]),
+        minimum_age=settings["minimum_age"],
+        restarting_sources=frozenset(settings["restarting_sources"]),
+    )
+    return programme.checked()
+
+
+async def read_all(engine: AsyncEngine) -> list[Programme]:
+    """Every programme, by id."""
+    async with engine.connect() as connection:
+        rows = await connection.execute(text("select id, code, settings::text from programme order by id"))
+        return [from_settings(id_, code, orjson.loads(settings)) for id_, code, settings in rows]
+
+
+async def read(engine: AsyncEngine, code: str) -> Programme | None:
+    """The programme called `code`."""
+    async with engine.connect() as connection:
+        rows = await connection.execute(
+            text("select id, code, settings::text from programme where code = :the_code"), {"the_code": code}
+        )
+        row = rows.one_or_none()
+    return None if row is None else from_settings(row[0], row[1], orjson.loads(row[2]))
+
+
+async def ensure(connection: AsyncConnection, programme: Programme) -> int:
+    """Create the programme unless one of its code exists; its id. Needs the owner."""
+    await connection.execute(
+        text(
+            "insert into programme (code, settings) values (:the_code, cast(:the_settings as jsonb))"
+            " on conflict (code) do nothing"
+        ),
+        {"the_code": programme.code, "the_settings": settings_json(programme)},
+    )
+    found = await connection.execute(
+        text("select id from programme where code = :the_code"), {"the_code": programme.code}
+    )
+    return int(found.scalar_one())
+
+
+async def add_key(connection: AsyncConnection, key: ApiKey) -> None:
+    """Keep a key. Needs the owner."""
+    await connection.execute(
+        text(
+            "insert into api_key (id, programme_id, client_id, role, scopes, secret_hash, expires_at)"
+            " values (:the_id, :the_programme, :the_client, :the_role, :the_scopes, :the_hash, :the_end)"
+        ),
+        {
+            "the_id": key.id,
+            "the_programme": key.programme_id,
+            "the_client": key.client_id,
+            "the_role": key.role,
+            "the_scopes": sorted(key.scopes),
+            "the_hash": key.secret_hash,
+            "the_end": key.expires_at,
+        },
+    )
+
+
+async def find_key(engine: AsyncEngine, id_: str) -> tuple[ApiKey, Programme] | None:
+    """The key that is called `id_` with its programme, unless it was revoked."""
+    async with engine.connect() as connection:
+        rows = await connection.execute(
+            text(
+                "select k.id, k.programme_id, k.client_id, k.role, k.scopes, k.secret_hash, k.expires_at,"
+                "       p.code, p.settings::text"
+                "  from api_key k join programme p on p.id = k.programme_id"
+                " where k.id = :the_id and k.revoked_at is null"
+            ),
+            {"the_id": id_},
+        )
+        row = rows.one_or_none()
+    if row is None:
+        return None
+    *key, code, settings = row
+    key[4] = frozenset(key[4])
+    return ApiKey(*key), from_settings(row[1], code, orjson.loads(settings))

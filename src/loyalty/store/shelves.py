@@ -1,0 +1,243 @@
+"""The one registry of shelves and journals: what a batch locks, loads and writes, in this order.
+
+Adding a noun adds a domain file, a store file and one line here.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from loyalty.domain.books import BOOKS
+from loyalty.domain.claims import IDENTITIES, REFERENCES, REPLAYS
+from loyalty.domain.entries import Entry
+from loyalty.domain.ids import MemberId
+from loyalty.domain.journal import Event
+from loyalty.domain.lots import LOTS, UNSEEN_DUE, LotState
+from loyalty.domain.members import MEMBERS, Member
+from loyalty.domain.persons import Consent, Person
+from loyalty.domain.programme import Programme
+from loyalty.domain.state import Need, Shelf, State
+from loyalty.domain.tiers import NET_SPEND, TierStep
+from loyalty.store import books, claims, journal, lots, members, persons, tiers
+from loyalty.store.database import fetch_one
+from loyalty.store.parts import PROGRAMME, Load, Write, load_statement, write_statement
+from loyalty.store.schema import INTEGER, Plain
+
+AHEAD = 8
+"""Open lots loaded beyond what is due, at first; each further helping is `MORE` times larger."""
+MORE = 8
+HELPINGS = 7
+"""Most helpings of lots for one batch: 8 x 8^6, more than two million lots."""
+
+
+class LostClaim(Exception):
+    """Another batch took one of our claims between our load and our write."""
+
+
+class Asked(NamedTuple):
+    """What a batch needs: keys by shelf, and how far into time it may settle each member."""
+
+    programme: Programme
+    needs: Mapping[Shelf[Any, Any], Sequence[Need]]
+    until: Mapping[MemberId, datetime]
+    locked: State
+
+
+Place = Callable[[Iterable[Sequence[Any]], State], None]
+Wanted = tuple[Load, Place] | None
+
+
+async def lock(
+    connection: AsyncConnection, programme: Programme, needs: Mapping[Shelf[Any, Any], Sequence[Need]], into: State
+) -> None:
+    """Lock every shared row the batch will change, in the registry's order, and put it on the state."""
+    await members.lock(connection, programme.id, (need.key for need in needs.get(MEMBERS, ())), into)
+
+
+async def find(
+    connection: AsyncConnection, programme: Programme, needs: Mapping[Shelf[Any, Any], Sequence[Need]], into: State
+) -> None:
+    """As `lock`, without locking: for decisions that will be dropped."""
+    await members.find(connection, programme.id, (need.key for need in needs.get(MEMBERS, ())), into)
+
+
+async def load(connection: AsyncConnection, asked: Asked, into: State) -> None:
+    """Put all that the batch needs on the state, in one statement; more lots follow where they are short."""
+    wanted = [found for want in _WANTS if (found := want(asked)) is not None]
+    await _load(connection, asked.programme.id, wanted, into)
+    await _load_more_lots(connection, asked, into)
+
+
+async def _load(
+    connection: AsyncConnection, programme_id: int, wanted: Sequence[tuple[Load, Place]], into: State
+) -> None:
+    if not wanted:
+        return
+    values: dict[str, Any] = {PROGRAMME: programme_id}
+    binds: list[tuple[str, Plain]] = [(PROGRAMME, INTEGER)]
+    for part, _ in wanted:
+        for name, (value, type_) in part.binds.items():
+            values[name] = value
+            binds.append((name, type_))
+    statement = load_statement(tuple(part.sql for part, _ in wanted), tuple(binds))
+    arrays = await fetch_one(connection, statement, values)
+    for (_, place), rows in zip(wanted, arrays, strict=True):
+        if rows:
+            place(rows, into)
+
+
+# --- what each shelf wants to load -------------------------------------------------------------------------
+
+
+def _want_books(asked: Asked) -> Wanted:
+    ids = [need.key for need in asked.needs.get(BOOKS, ())]
+    return (books.load(dict.fromkeys(ids)), books.place) if ids else None
+
+
+def _want_spend(asked: Asked) -> Wanted:
+    first: dict[MemberId, int] = {}
+    for need in asked.needs.get(NET_SPEND, ()):
+        member_id, year = need.key
+        first[member_id] = min(year, first.get(member_id, year))
+    for member_id, member in asked.locked.own(MEMBERS):
+        if member.tier_until is not None and member.tier_until <= asked.until[member_id]:
+            year = asked.programme.calendar.business_date(member.tier_until).year - 1
+            first[member_id] = min(year, first.get(member_id, year))
+    return (tiers.load(first), tiers.place) if first else None
+
+
+def _want_references(asked: Asked) -> Wanted:
+    keys = [need.key for need in asked.needs.get(REFERENCES, ())]
+    return (claims.load_references(keys), claims.place_references) if keys else None
+
+
+def _want_replays(asked: Asked) -> Wanted:
+    keys = [need.key for need in asked.needs.get(REPLAYS, ())]
+    return (claims.load_replays(keys), claims.place_replays) if keys else None
+
+
+def _want_identities(asked: Asked) -> Wanted:
+    keys = [need.key for need in asked.needs.get(IDENTITIES, ())]
+    return (claims.load_identities(keys), claims.place_identities) if keys else None
+
+
+def _want_lots(asked: Asked) -> Wanted:
+    reaches = _reaches(asked, AHEAD)
+    if not reaches:
+        return None
+    return lots.load(reaches), lambda rows, into: lots.place(rows, reaches, into)
+
+
+_WANTS = (_want_replays, _want_references, _want_identities, _want_books, _want_lots, _want_spend)
+
+
+# --- lots, by need -----------------------------------------------------------------------------------------
+
+
+def _reaches(asked: Asked, ahead: int) -> list[lots.Reach]:
+    """Everything due for the members that have something due, and lots ahead for those that spend."""
+    reaches: dict[tuple[MemberId, str, str], lots.Reach] = {}
+    for member_id, member in asked.locked.own(MEMBERS):
+        if _is_due(member, asked.until[member_id]):
+            for wallet in asked.programme.wallets:
+                for state in LotState:
+                    reach = lots.Reach(member_id, wallet, state.value, asked.until[member_id], 1)
+                    reaches[member_id, wallet, state.value] = reach
+    for member_id, wallet in _spent(asked):
+        if member_id in asked.until:
+            reach = lots.Reach(member_id, wallet, LotState.AVAILABLE.value, asked.until[member_id], ahead)
+            reaches[member_id, wallet, LotState.AVAILABLE.value] = reach
+    return list(reaches.values())
+
+
+def _is_due(member: Member, until: datetime) -> bool:
+    return member.due_at is not None and member.due_at <= until
+
+
+def _spent(asked: Asked) -> dict[tuple[MemberId, str], int]:
+    """How many points of each book the batch may spend, all commands together."""
+    spent: dict[tuple[MemberId, str], int] = {}
+    for need in asked.needs.get(LOTS, ()):
+        spent[need.key] = spent.get(need.key, 0) + need.points
+    return spent
+
+
+async def _load_more_lots(connection: AsyncConnection, asked: Asked, into: State) -> None:
+    """Load further lots of the books that the first helping does not cover."""
+    for member_id, member in asked.locked.own(MEMBERS):
+        if member.due_at is not None and not _is_due(member, asked.until[member_id]):
+            into.put(UNSEEN_DUE, member_id, member.due_at)
+    ahead = AHEAD
+    short = _spent(asked)
+    for _ in range(HELPINGS):
+        short = {
+            book: points
+            for book, points in short.items()
+            if book[0] in asked.until and lots.short_of(into, _reach(asked, book, ahead), points)
+        }
+        if not short:
+            return
+        ahead *= MORE
+        reaches = [_reach(asked, book, ahead) for book in short]
+        wanted = (lots.load(reaches), lambda rows, into, reaches=reaches: lots.place(rows, reaches, into))
+        await _load(connection, asked.programme.id, [wanted], into)
+
+
+def _reach(asked: Asked, book: tuple[MemberId, str], ahead: int) -> lots.Reach:
+    member_id, wallet = book
+    return lots.Reach(member_id, wallet, LotState.AVAILABLE.value, asked.until[member_id], ahead)
+
+
+# --- writing -----------------------------------------------------------------------------------------------
+
+
+async def write(
+    connection: AsyncConnection, programme: Programme, batch: State, loaded: State, recorded_at: datetime
+) -> None:
+    """Write all that the batch changed and recorded, in one statement. Raises LostClaim."""
+    writes = list(_writes(batch, loaded, recorded_at))
+    if not writes:
+        return
+    values: dict[str, Any] = {PROGRAMME: programme.id}
+    for one in writes:
+        values[one.piece.name] = one.rows
+    statement = write_statement(tuple(one.piece for one in writes), tuple(one.claims is not None for one in writes))
+    _, *taken = await fetch_one(connection, statement, values)
+    if taken != [one.claims for one in writes if one.claims is not None]:
+        raise LostClaim
+
+
+def _writes(batch: State, loaded: State, recorded_at: datetime) -> Iterable[Write]:
+    """Every table's part, claims first."""
+    rows: dict[Shelf[Any, Any], tuple[list[Any], list[Any]]] = {}
+    for (shelf, key), row in batch.rows.items():
+        new, changed = rows.setdefault(shelf, ([], []))
+        (changed if (shelf, key) in loaded.rows else new).append((key, row))
+    nothing: tuple[list[Any], list[Any]] = ([], [])
+
+    def of(shelf: Shelf[Any, Any]) -> tuple[list[Any], list[Any]]:
+        return rows.get(shelf, nothing)
+
+    facts: dict[type, list[Any]] = {}
+    for fact in batch.facts:
+        facts.setdefault(type(fact), []).append(fact)
+
+    yield from claims.write_replays(of(REPLAYS)[0], recorded_at)
+    yield from claims.write_references(of(REFERENCES)[0])
+    yield from claims.write_identities(of(IDENTITIES)[0], recorded_at)
+    yield from members.write(*_values(of(MEMBERS)))
+    yield from books.write(*of(BOOKS))
+    yield from lots.write(*_values(of(LOTS)))
+    yield from tiers.write(*of(NET_SPEND))
+    yield from journal.write_entries(facts.get(Entry, ()))
+    yield from tiers.write_steps(facts.get(TierStep, ()))
+    yield from persons.write_persons(facts.get(Person, ()))
+    yield from persons.write_consents(facts.get(Consent, ()))
+    yield from journal.write_events(facts.get(Event, ()))
+
+
+def _values(pairs: tuple[list[tuple[Any, Any]], list[tuple[Any, Any]]]) -> tuple[list[Any], list[Any]]:
+    """The rows of (new, changed) pairs without their keys."""
+    return [row for _, row in pairs[0]], [row for _, row in pairs[1]]

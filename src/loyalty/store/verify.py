@@ -1,0 +1,333 @@
+"""What `loyalty verify` reads: the journal and what is kept beside it, a bucket at a time, in bounded memory."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import date, datetime
+from typing import Any, Final, NamedTuple
+
+import orjson
+from sqlalchemy import bindparam, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from loyalty.domain.books import ACCOUNTS, Balance, Book
+from loyalty.domain.claims import REFERENCES, ReferenceKey
+from loyalty.domain.entries import Because, Birth, Draw, Entry, Posting
+from loyalty.domain.ids import BUCKETS, EntryId, LotId, MemberId
+from loyalty.domain.members import Member
+from loyalty.domain.state import State
+from loyalty.domain.tiers import TierStep
+from loyalty.store import claims, members
+from loyalty.store.database import fetch_one
+from loyalty.store.parts import PROGRAMME, load_statement
+from loyalty.store.schema import BIGINT, INTEGER, SMALLINT, UUID
+
+ENTRIES_AT_A_TIME: Final = 2_000
+MEMBERS_AT_A_TIME: Final = 1_000
+STRAYS_SHOWN: Final = 100
+"""Most rows that one check of one bucket names."""
+EVERY_BUCKET: Final = range(BUCKETS)
+_BEFORE_ALL: Final = "0" * 32
+
+
+class LotRow(NamedTuple):
+    """A lot as its table has it: how it was born, and its counters now."""
+
+    birth: Birth
+    state: str
+    drawn: int
+    restored: int
+
+
+class EntryRows(NamedTuple):
+    """An entry with its postings and draws; `lots` are those it gave birth to, as they are now."""
+
+    entry: Entry
+    lots: tuple[LotRow, ...]
+
+
+class MemberRows(NamedTuple):
+    """A member and everything that is kept about it beside the journal."""
+
+    member: Member
+    books: dict[str, Book]
+    net_spend: dict[date, int]
+    steps: tuple[TierStep, ...]
+    """In the order in which they were recorded."""
+
+
+class Stray(NamedTuple):
+    """A row that has no place in the ledger, or contradicts the row it belongs to."""
+
+    table: str
+    row: str
+    invariant: int
+    problem: str
+
+
+async def entries(connection: AsyncConnection, programme_id: int, bucket: int) -> AsyncIterator[Sequence[EntryRows]]:
+    """Every entry of the bucket, by member and sequence. Locks nothing."""
+    member_id, sequence = _BEFORE_ALL, 0
+    while True:
+        found = await connection.execute(
+            _ENTRIES,
+            {
+                "the_bucket": bucket,
+                PROGRAMME: programme_id,
+                "after_member": member_id,
+                "after_sequence": sequence,
+                "at_most": ENTRIES_AT_A_TIME,
+            },
+        )
+        rows = [_entry(row) for row in found]
+        if rows:
+            yield rows
+        if len(rows) < ENTRIES_AT_A_TIME:
+            return
+        member_id, sequence = rows[-1].entry.member_id, rows[-1].entry.sequence
+
+
+async def members_of(
+    connection: AsyncConnection, programme_id: int, bucket: int
+) -> AsyncIterator[Sequence[MemberRows]]:
+    """Every member of the bucket, by id. Locks nothing."""
+    member_id = _BEFORE_ALL
+    while True:
+        found = await connection.execute(
+            _MEMBERS,
+            {
+                "the_bucket": bucket,
+                PROGRAMME: programme_id,
+                "after_member": member_id,
+                "at_most": MEMBERS_AT_A_TIME,
+            },
+        )
+        rows = [_member(row) for row in found]
+        if rows:
+            yield rows
+        if len(rows) < MEMBERS_AT_A_TIME:
+            return
+        member_id = rows[-1].member.id
+
+
+async def references(
+    connection: AsyncConnection, programme_id: int, keys: Sequence[ReferenceKey]
+) -> dict[ReferenceKey, EntryId]:
+    """Which entries took the references. Locks nothing."""
+    if not keys:
+        return {}
+    part = claims.load_references(keys)
+    binds = tuple((name, type_) for name, (_, type_) in part.binds.items())
+    statement = load_statement((part.sql,), ((PROGRAMME, INTEGER), *binds))
+    values = {name: value for name, (value, _) in part.binds.items()}
+    (rows,) = await fetch_one(connection, statement, {PROGRAMME: programme_id, **values})
+    into = State()
+    claims.place_references(rows or (), into)
+    return dict(into.own(REFERENCES))
+
+
+async def strays(connection: AsyncConnection, programme_id: int, bucket: int) -> list[Stray]:
+    """Rows of the bucket that belong to nothing, or contradict what they belong to. Locks nothing."""
+    rows = await connection.execute(_STRAYS, {"the_bucket": bucket, PROGRAMME: programme_id, "at_most": STRAYS_SHOWN})
+    return [Stray(*row) for row in rows]
+
+
+async def count_references(connection: AsyncConnection, programme_id: int, bucket: int) -> int:
+    """How many references lie in the bucket. Locks nothing."""
+    return int(
+        (await connection.execute(_COUNT_REFERENCES, {"the_bucket": bucket, PROGRAMME: programme_id})).scalar_one()
+    )
+
+
+# --- rows ------------------------------------------------------------------------------------------------------
+
+
+def _entry(row: Sequence[Any]) -> EntryRows:
+    *facts, source, reference, store, reason, balances, calculation, hash_, postings, draws, born = row
+    lots = tuple(LotRow(Birth(LotId(one[0]), *one[1:7]), one[7], one[8], one[9]) for one in born or ())
+    entry = Entry._make(
+        (
+            *facts,
+            Because(source, reference, store, reason),
+            tuple(map(Posting._make, postings or ())),
+            tuple(map(Draw._make, draws or ())),
+            tuple(lot.birth for lot in lots),
+            {wallet: Balance._make(four) for wallet, four in orjson.loads(balances).items()},
+            calculation,
+            hash_,
+        )
+    )
+    return EntryRows(entry, lots)
+
+
+def _member(row: Sequence[Any]) -> MemberRows:
+    *own, books, months, steps = row
+    member = members.from_row(own)
+    return MemberRows(
+        member,
+        {wallet: Book._make(accounts) for wallet, *accounts in books or ()},
+        dict(months or ()),
+        tuple(_step(member.id, *step) for step in steps or ()),
+    )
+
+
+def _step(
+    member_id: MemberId,
+    id_: str,
+    from_tier: str,
+    to_tier: str,
+    occurred_at: datetime,
+    recorded_at: datetime,
+    entry_id: str | None,
+) -> TierStep:
+    return TierStep(
+        id_, member_id, from_tier, to_tier, occurred_at, recorded_at, EntryId(entry_id) if entry_id else None
+    )
+
+
+# --- statements ------------------------------------------------------------------------------------------------
+
+_KEYS = (bindparam("the_bucket", type_=SMALLINT), bindparam(PROGRAMME, type_=INTEGER))
+_AT_MOST = bindparam("at_most", type_=BIGINT)
+
+
+def _hex(column: str) -> str:
+    """An id as we write it. Postgres does it faster than Python."""
+    return f"encode(uuid_send({column}), 'hex')"
+
+
+# The lots an entry gave birth to have ids of the same fact: that range of the primary key is all that is read.
+_ENTRIES = text(
+    f"""
+    select {_hex("e.id")}, {_hex("e.member_id")}, e.sequence, e.kind, {_hex("e.fact_id")},
+           e.occurred_at, e.effective_at, e.recorded_at, e.accounting_date,
+           e.source, e.reference, e.store, e.reason, e.balances::text, e.calculation::text, e.hash,
+           (select array_agg(row(p.wallet, p.debit, p.credit, p.points, p.funder) order by p.number)
+              from posting p
+             where p.bucket = e.bucket and p.programme_id = e.programme_id and p.entry_id = e.id),
+           (select array_agg(row({_hex("d.lot_id")}, d.wallet, d.points) order by d.number)
+              from draw d
+             where d.bucket = e.bucket and d.programme_id = e.programme_id and d.entry_id = e.id),
+           (select array_agg(row({_hex("l.id")}, l.wallet, l.points, l.earned_at, l.matures_at,
+                                 l.expires_at, l.funder, l.state, l.drawn, l.restored) order by l.id)
+              from lot l
+             where l.bucket = e.bucket and l.programme_id = e.programme_id and l.entry_id = e.id
+               and l.id between (left({_hex("e.fact_id")}, 26) || '000000')::uuid
+                            and (left({_hex("e.fact_id")}, 26) || 'ffffff')::uuid)
+      from entry e
+     where e.bucket = :the_bucket and e.programme_id = :{PROGRAMME}
+       and (e.member_id, e.sequence) > (:after_member, :after_sequence)
+     order by e.member_id, e.sequence
+     limit :at_most
+    """  # noqa: S608 - only our own constants
+).bindparams(
+    *_KEYS,
+    bindparam("after_member", type_=UUID),
+    bindparam("after_sequence", type_=BIGINT),
+    _AT_MOST,
+)
+
+_MEMBERS = text(
+    f"""
+    select {members.COLUMNS},
+           (select array_agg(row(b.wallet, {", ".join(f"b.{account}" for account in ACCOUNTS)}))
+              from book b
+             where b.bucket = m.bucket and b.programme_id = m.programme_id and b.member_id = m.id),
+           (select array_agg(row(s.month, s.amount))
+              from net_spend s
+             where s.bucket = m.bucket and s.programme_id = m.programme_id and s.member_id = m.id),
+           (select array_agg(row({_hex("t.id")}, t.from_tier, t.to_tier, t.occurred_at, t.recorded_at,
+                                 {_hex("t.entry_id")}) order by t.recorded_at, t.id)
+              from tier_step t
+             where t.bucket = m.bucket and t.programme_id = m.programme_id and t.member_id = m.id)
+      from member m
+     where m.bucket = :the_bucket and m.programme_id = :{PROGRAMME} and m.id > :after_member
+     order by m.id
+     limit :at_most
+    """  # noqa: S608 - only our own constants
+).bindparams(*_KEYS, bindparam("after_member", type_=UUID), _AT_MOST)
+
+_COUNT_REFERENCES = text(
+    f"""
+    select count(*) from reference r where r.bucket = :the_bucket and r.programme_id = :{PROGRAMME}
+    """  # noqa: S608 - only our own constants
+).bindparams(*_KEYS)
+
+
+def _stray(table: str, key: str, invariant: int, problem: str, *, joined: str, wrong: str) -> str:
+    """Selects the rows of a table that lack what they are joined to or contradict it."""
+    return f"""
+    (select '{table}', {key}, {invariant}, '{problem}'
+       from {table} x {joined}
+      where x.bucket = :the_bucket and x.programme_id = :{PROGRAMME} and ({wrong})
+      limit :at_most)
+    """  # noqa: S608 - only our own constants
+
+
+_ENTRY = "left join entry e on e.bucket = x.bucket and e.programme_id = x.programme_id and e.id = x.entry_id"
+_MEMBER = "left join member m on m.bucket = x.bucket and m.programme_id = x.programme_id and m.id = x.member_id"
+_LOT = "left join lot l on l.bucket = x.bucket and l.programme_id = x.programme_id and l.id = x.lot_id"
+_CLAIMING = (
+    "left join entry e on e.bucket = loyalty_bucket(x.entry_id) and e.programme_id = x.programme_id"
+    " and e.id = x.entry_id"
+)
+_NUMBERED = f"{_hex('x.entry_id')} || ' ' || x.number"
+_OF_MEMBER = _hex("x.member_id")
+
+_STRAYS = text(
+    " union all ".join(
+        [
+            _stray(
+                "posting",
+                _NUMBERED,
+                6,
+                "belongs to no entry, or names another member, store or accounting date than its entry",
+                joined=_ENTRY,
+                wrong="e.id is null or e.member_id <> x.member_id or e.store is distinct from x.store"
+                " or e.accounting_date <> x.accounting_date",
+            ),
+            _stray(
+                "draw",
+                _NUMBERED,
+                5,
+                "belongs to no entry, or draws on no lot of its member",
+                joined=f"{_ENTRY} {_LOT}",
+                wrong="e.id is null or l.id is null or l.member_id <> e.member_id",
+            ),
+            _stray(
+                "lot",
+                _hex("x.id"),
+                5,
+                "was born of no entry, or names another member, source, store or fact than its entry",
+                joined=_ENTRY,
+                wrong="e.id is null or e.member_id <> x.member_id or e.store is distinct from x.store"
+                " or e.source is distinct from x.source"
+                f" or left({_hex('e.fact_id')}, 26) <> left({_hex('x.id')}, 26)",
+            ),
+            _stray(
+                "book",
+                f"{_OF_MEMBER} || ' ' || x.wallet",
+                4,
+                "belongs to no member",
+                joined=_MEMBER,
+                wrong="m.id is null",
+            ),
+            _stray(
+                "net_spend",
+                f"{_OF_MEMBER} || ' ' || x.month",
+                4,
+                "belongs to no member",
+                joined=_MEMBER,
+                wrong="m.id is null",
+            ),
+            _stray("tier_step", _hex("x.id"), 4, "belongs to no member", joined=_MEMBER, wrong="m.id is null"),
+            _stray(
+                "reference",
+                "x.source || ' ' || x.reference || ' ' || x.kind",
+                7,
+                "was taken for no entry, or for one of another source, reference or kind",
+                joined=_CLAIMING,
+                wrong="e.id is null or e.source is distinct from x.source or e.reference is distinct from x.reference"
+                " or x.kind <> case e.kind when 'earn' then 'accrual' when 'spend' then 'redemption' else '' end",
+            ),
+        ]
+    )
+).bindparams(*_KEYS, _AT_MOST)

@@ -1,0 +1,1 @@
+"""Background: the same verbs in bounded batches."""

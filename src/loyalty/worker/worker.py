@@ -1,0 +1,54 @@
+"""The worker's rounds: settle what is due, delete what is old; then wait for the next round."""
+
+import asyncio
+import contextlib
+
+import structlog
+
+from loyalty.config import Settings
+from loyalty.domain.programme import Programme
+from loyalty.operations.lanes import Lanes
+from loyalty.store import programmes
+from loyalty.store.cleaning import Cleaner
+from loyalty.store.database import Database
+from loyalty.worker.cleaning import delete_old_replays
+from loyalty.worker.settling import settle_due
+
+ROUND_S = 10.0
+"""Time between the end of a round and the beginning of the next."""
+
+log = structlog.get_logger()
+
+
+async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
+    """Make rounds until `stop` is set. A round that fails is logged and the next one tries again."""
+    database = Database(settings.database_url, door_size=1, reads_size=1)
+    lanes = Lanes(database, count=1)
+    lanes.start()
+    try:
+        while not stop.is_set():
+            try:
+                await one_round(settings, database, lanes)
+            except Exception:
+                log.exception("round_failed")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), ROUND_S)
+    finally:
+        await lanes.drain(settings.shutdown_s)
+        await database.close()
+
+
+async def one_round(settings: Settings, database: Database, lanes: Lanes) -> None:
+    """Everything there is to do now, programme by programme."""
+    cleaner = Cleaner(settings.cleaner_url) if settings.cleaner_url else None
+    for programme in await programmes.read_all(database.reads):
+        settled = await settle_due(database, lanes, programme)
+        deleted = await _clean(settings, cleaner, programme)
+        if settled or deleted:
+            log.info("round", programme=programme.code, settled=settled, replays_deleted=deleted)
+
+
+async def _clean(settings: Settings, cleaner: Cleaner | None, programme: Programme) -> int:
+    if cleaner is None:
+        return 0
+    return await delete_old_replays(cleaner, programme, days=settings.replay_days)

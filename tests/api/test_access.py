@@ -1,0 +1,182 @@
+"""Deny by default: every route asks for a scope, and nothing is seen or changed across programmes."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import orjson
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from loyalty.api.access import SCOPES_OF_ROLE, new_key
+from loyalty.api.app import create_app
+from loyalty.config import Settings
+from loyalty.store import programmes
+from loyalty.store.sealing import Sealer
+from tests.api.conftest import (
+    SECRET,
+    Client,
+    Shop,
+    ShopFactory,
+    a_grant,
+    a_redemption,
+    accepted,
+    an_order,
+    refused,
+    running,
+)
+
+EVERYONE = ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/{name}")
+"""What is told without a key."""
+
+ROUTES = {
+    ("POST", "/v1/members"): "members:write",
+    ("GET", "/v1/members/{id}"): "members:read",
+    ("GET", "/v1/members/{id}/balance"): "members:read",
+    ("GET", "/v1/members/{id}/tier"): "members:read",
+    ("GET", "/v1/members/{id}/entries"): "members:read",
+    ("GET", "/v1/members/{id}/lots"): "members:read",
+    ("GET", "/v1/entries/{id}"): "members:read",
+    ("POST", "/v1/accruals"): "accruals:write",
+    ("POST", "/v1/accruals/bulk"): "accruals:write",
+    ("POST", "/v1/redemptions"): "redemptions:write",
+    ("GET", "/v1/ledger/trial-balance"): "ledger:read",
+}
+"""Written down once more, so that a scope that changes is a visible diff."""
+
+
+def served(app: FastAPI) -> Iterator[tuple[str, str, Any]]:
+    """Every (method, path, route) that the application answers to, whether documented or not."""
+    waiting: list[Any] = list(app.router.routes)
+    while waiting:
+        route = waiting.pop()
+        inner = getattr(route, "original_router", None) or getattr(route, "router", None)
+        if inner is not None:
+            waiting.extend(inner.routes)
+            continue
+        for method in sorted(route.methods - {"HEAD"}):
+            yield method, route.path, route
+
+
+def test_every_route_asks_for_a_scope_or_is_for_everyone(app: FastAPI) -> None:
+    found = {(method, path): route for method, path, route in served(app)}
+    asked = {
+        place: (route.openapi_extra or {}).get("x-scope") for place, route in found.items() if place[1] not in EVERYONE
+    }
+    assert asked == ROUTES
+
+
+def sample(method: str, path: str, member: dict[str, Any], entry: str) -> tuple[str, bytes | None]:
+    """A good request to the route: its path and its body."""
+    bodies: dict[str, Any] = {
+        "/v1/members": {},
+        "/v1/accruals": an_order(member),
+        "/v1/accruals/bulk": {"items": [a_grant(member)]},
+        "/v1/redemptions": a_redemption(member, 1),
+    }
+    id_ = entry if path.startswith("/v1/entries") else member["id"]
+    return path.format(id=id_), orjson.dumps(bodies[path]) if method == "POST" else None
+
+
+async def ask(client: Client, method: str, path: str, content: bytes | None) -> httpx2.Response:
+    headers = {"Content-Type": "application/json", "Idempotency-Key": "k"} if content else {}
+    response: httpx2.Response = await client.send(method, path, content=content, headers=headers)
+    return response
+
+
+@pytest.mark.parametrize("role", sorted(SCOPES_OF_ROLE))
+async def test_a_role_reaches_what_its_scopes_open_and_nothing_else(shop: Shop, role: str) -> None:
+    member = await shop.enrols()
+    entry = (await shop.gives(member, 100))["entry"]["id"]
+    client = shop.client(role)
+    for (method, path), scope in ROUTES.items():
+        answer = await ask(client, method, *sample(method, path, member, entry))
+        if scope in SCOPES_OF_ROLE[role]:
+            assert answer.status_code in (200, 201, 422), (path, answer.text)  # 422: the key "k" was used before
+        else:
+            problem = refused(answer, 403, "forbidden")
+            assert problem["scope"] == scope
+
+
+@pytest.mark.parametrize("place", sorted(ROUTES))
+async def test_nobody_gets_anywhere_without_a_valid_key(shop: Shop, place: tuple[str, str]) -> None:
+    method, path = place
+    member = await shop.enrols()
+    path, content = sample(method, path, member, f"ent_{'0' * 32}")
+    token = shop.keys["pos"]
+    wrong = ["", "Bearer", "Bearer ", f"Basic {token}", token, f"Bearer {token}x", f"Bearer {token[:-1]}"]
+    wrong += ["Bearer lk_", "Bearer lk__", "Bearer lk_\u00e9_x", "Bearer lk_%_x", "Bearer " + "lk_1_" + "x" * 500]
+    for authorization in wrong:
+        headers = {"Authorization": authorization.encode("latin-1")}
+        answer = await shop.client(None).send(method, path, content=content, headers=headers)
+        refused(answer, 401, "unauthenticated")
+        assert answer.headers["www-authenticate"] == "Bearer"
+    refused(await ask(shop.client(None), method, path, content), 401, "unauthenticated")
+
+
+@pytest.mark.parametrize("place", sorted(ROUTES))
+async def test_a_programme_sees_and_moves_nothing_of_another(a_shop: ShopFactory, place: tuple[str, str]) -> None:
+    ours, theirs = await a_shop(), await a_shop()
+    phone = "+8613800138000"
+    member = await theirs.enrols(phone=phone)
+    entry = (await theirs.gives(member, 100))["entry"]["id"]
+    method, path = place
+    answer = await ask(ours.client("admin"), method, *sample(method, path, member, entry))
+    match place:
+        case ("POST", "/v1/members"):
+            accepted(answer)
+        case ("POST", "/v1/accruals/bulk"):
+            assert [one["status"] for one in answer.json()["results"]] == [404]
+        case ("GET", "/v1/ledger/trial-balance"):
+            assert answer.json()["debit_total"] == 0
+        case (_, "/v1/entries/{id}"):
+            refused(answer, 404, "entry_not_found")
+        case _:
+            refused(answer, 404, "member_not_found")
+    assert await theirs.figures(member) == (0, 100)
+
+
+async def test_no_name_reaches_a_member_of_another_programme(a_shop: ShopFactory) -> None:
+    ours, theirs = await a_shop(), await a_shop()
+    identity = {"channel": "wechat", "type": "openid", "value": "oX1"}
+    member = await theirs.enrols(phone="+8613800138000", identities=[identity])
+    for name in ({"phone": "+8613800138000"}, {"number": member["number"]}, {"identity": identity}):
+        refused(await ours.till.post("/v1/accruals", a_grant(name)), 404, "member_not_found")
+    await ours.enrols(phone="+8613800138000", identities=[identity])  # the same person may join both
+
+
+async def test_references_and_keys_of_two_programmes_do_not_meet(a_shop: ShopFactory) -> None:
+    for shop in (await a_shop(), await a_shop()):
+        member = await shop.enrols()
+        body = a_grant(member, 10, reference="R-1")
+        answer = await shop.till.post("/v1/accruals", body, key="k-1")
+        assert answer.status_code == 201
+        assert "idempotency-replayed" not in answer.headers
+
+
+async def test_a_key_that_has_expired_or_was_revoked_opens_nothing(
+    shop: Shop, owner: AsyncEngine, settings: Settings
+) -> None:
+    token, key = new_key(Sealer(SECRET.encode()), shop.programme.id, "pos")
+    async with owner.begin() as connection:
+        await programmes.add_key(connection, key)
+        await connection.execute(
+            text("update api_key set expires_at = now() - interval '1 second' where id = :id"), {"id": key.id}
+        )
+    refused(await Client(shop.till.http, shop.contract, token).post("/v1/members", {}), 401, "unauthenticated")
+
+    accepted(await shop.till.post("/v1/members", {}))
+    async with owner.begin() as connection:
+        await connection.execute(text("delete from api_key where id = :id"), {"id": shop.keys["pos"].split("_")[1]})
+    async with running(create_app(settings)) as http:  # another process remembers no key
+        till = Client(http, shop.contract, shop.keys["pos"])
+        refused(await till.post("/v1/members", {}), 401, "unauthenticated")
+
+
+async def test_a_key_kept_under_another_secret_opens_nothing(shop: Shop, settings: Settings) -> None:
+    other = settings.model_copy(update={"secret": type(settings.secret)("another secret, and just as long as it")})
+    async with running(create_app(other)) as http:
+        till = Client(http, shop.contract, shop.keys["pos"])
+        refused(await till.post("/v1/members", {}), 401, "unauthenticated")

@@ -1,0 +1,277 @@
+"""The numbered invariants of the ledger, over records that lie in memory or in Postgres."""
+
+import dataclasses
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from loyalty.domain.books import ACCOUNTS, BOOKS, DEBIT_NORMAL, Balance, Book
+from loyalty.domain.claims import REFERENCES, REPLAYS, ReferenceKey, Replay, ReplayKey
+from loyalty.domain.entries import Because, Birth, Draw, Entry, Posting, sealed
+from loyalty.domain.ids import EntryId, FactId, LotId, MemberId, bucket_of
+from loyalty.domain.lots import LOTS, Lot
+from loyalty.domain.members import GENESIS, MEMBERS, Member
+from loyalty.domain.programme import Programme
+from loyalty.domain.state import State
+from loyalty.domain.tiers import TierStep
+
+Book_ = tuple[MemberId, str]
+
+
+@dataclasses.dataclass
+class Records:
+    """All rows of one programme, wherever they lie. Entries are in the order of each member's sequence."""
+
+    programme: Programme
+    members: dict[MemberId, Member]
+    books: dict[Book_, Book]
+    lots: dict[LotId, Lot]
+    entries: list[Entry]
+    steps: list[TierStep]
+    references: dict[ReferenceKey, EntryId]
+    replays: dict[ReplayKey, Replay]
+    opening_debts: dict[Book_, int] = dataclasses.field(default_factory=dict)
+    """What members owed before their first entry: the return that leaves a debt is not written yet."""
+
+    def entries_of(self, member_id: MemberId) -> list[Entry]:
+        return [entry for entry in self.entries if entry.member_id == member_id]
+
+    def lots_of(self, member_id: MemberId) -> list[Lot]:
+        """The lots in the order they were born."""
+        return [self.lots[birth.lot_id] for entry in self.entries_of(member_id) for birth in entry.births]
+
+
+def of_state(programme: Programme, state: State) -> Records:
+    """What lies on a state without a database."""
+    return Records(
+        programme=programme,
+        members=dict(state.own(MEMBERS)),
+        books=dict(state.own(BOOKS)),
+        lots=dict(state.own(LOTS)),
+        entries=[fact for fact in state.facts if isinstance(fact, Entry)],
+        steps=[fact for fact in state.facts if isinstance(fact, TierStep)],
+        references=dict(state.own(REFERENCES)),
+        replays=dict(state.own(REPLAYS)),
+    )
+
+
+async def of_database(connection: AsyncConnection, programme: Programme) -> Records:
+    """What lies in Postgres, read by SQL of our own as its superuser."""
+
+    async def rows(columns: str, source: str) -> list[Any]:
+        found = await connection.execute(text(f"select {columns} from {source}"), {"programme": programme.id})
+        return [tuple(v.hex if isinstance(v, UUID) else v for v in row) for row in found]
+
+    members = await rows(", ".join(Member._fields), "member where programme_id = :programme")
+    books = await rows(f"member_id, wallet, {', '.join(ACCOUNTS)}", "book where programme_id = :programme")
+    lots = await rows(", ".join(Lot._fields), "lot where programme_id = :programme order by id")
+    entries = await rows(
+        "id, member_id, sequence, kind, fact_id, occurred_at, effective_at, recorded_at, accounting_date,"
+        " source, reference, store, reason, balances::text, calculation::text, hash",
+        "entry where programme_id = :programme order by member_id, sequence",
+    )
+    postings: dict[str, list[Posting]] = defaultdict(list)
+    for entry_id, *posting in await rows(
+        "entry_id, wallet, debit, credit, points, funder",
+        "posting where programme_id = :programme order by entry_id, number",
+    ):
+        postings[entry_id].append(Posting(*posting))
+    draws: dict[str, list[Draw]] = defaultdict(list)
+    for entry_id, *draw in await rows(
+        "entry_id, lot_id, wallet, points", "draw where programme_id = :programme order by entry_id, number"
+    ):
+        draws[entry_id].append(Draw(*draw))
+    births: dict[str, list[Birth]] = defaultdict(list)
+    for row in lots:
+        lot = Lot(*row)
+        births[lot.entry_id].append(
+            Birth(lot.id, lot.wallet, lot.points, lot.earned_at, lot.matures_at, lot.expires_at, lot.funder)
+        )
+    steps = await rows(
+        ", ".join(TierStep._fields), "tier_step where programme_id = :programme order by member_id, occurred_at, id"
+    )
+    references = await rows(
+        "source, reference, kind, business_date, entry_id", "reference where programme_id = :programme"
+    )
+    replays = await rows("client_id, subject, key, fingerprint, status, body", "replay where programme_id = :programme")
+    return Records(
+        programme=programme,
+        members={MemberId(row[0]): Member(*row) for row in members},
+        books={(MemberId(row[0]), row[1]): Book(*row[2:]) for row in books},
+        lots={LotId(row[0]): Lot(*row) for row in lots},
+        entries=[_entry(row, postings, draws, births) for row in entries],
+        steps=[TierStep(*row) for row in steps],
+        references={ReferenceKey(*row[:4]): EntryId(row[4]) for row in references},
+        replays={ReplayKey(*row[:3]): Replay(*row[3:]) for row in replays},
+    )
+
+
+def _entry(
+    row: Sequence[Any],
+    postings: Mapping[str, list[Posting]],
+    draws: Mapping[str, list[Draw]],
+    births: Mapping[str, list[Birth]],
+) -> Entry:
+    id_, member_id, sequence, kind, fact_id, occurred_at, effective_at, recorded_at, accounting_date, *rest = row
+    *because, balances, calculation, hash_ = rest
+    return Entry(
+        id=EntryId(id_),
+        member_id=MemberId(member_id),
+        sequence=sequence,
+        kind=kind,
+        fact_id=FactId(fact_id),
+        occurred_at=occurred_at,
+        effective_at=effective_at,
+        recorded_at=recorded_at,
+        accounting_date=accounting_date,
+        because=Because(*because),
+        postings=tuple(postings.get(id_, ())),
+        draws=tuple(draws.get(id_, ())),
+        births=tuple(births.get(id_, ())),
+        balances={wallet: Balance(*balance) for wallet, balance in orjson.loads(balances).items()},
+        calculation=calculation,
+        hash=hash_,
+    )
+
+
+def check(records: Records) -> None:
+    """Every law below."""
+    postings_balance(records)
+    no_account_is_negative(records)
+    lots_cover_the_balances(records)
+    balances_are_the_sum_of_postings(records)
+    lots_keep_count_of_their_draws(records)
+    references_belong_to_one_entry(records)
+    chains_are_unbroken(records)
+    time_never_runs_backwards(records)
+    nothing_due_is_overlooked(records)
+    every_id_routes_itself(records)
+
+
+def postings_balance(records: Records) -> None:
+    """Invariant 1."""
+    trial: Counter[str] = Counter()
+    for entry in records.entries:
+        for posting in entry.postings:
+            assert posting.debit != posting.credit, "invariant 1: debit and credit differ"
+            assert type(posting.points) is int, "invariant 1: points are an integer"
+            assert posting.points > 0, "invariant 1: points are positive"
+    for book in records.books.values():
+        for account, points in book._asdict().items():
+            trial[account] += points if account in DEBIT_NORMAL else -points
+    assert sum(trial.values()) == 0, f"invariant 1: the trial balance balances, not {dict(trial)}"
+
+
+def no_account_is_negative(records: Records) -> None:
+    """Invariant 2, in the books and in every balance an entry left behind."""
+    left = [balance for entry in records.entries for balance in entry.balances.values()]
+    for balance in [*(book.balance for book in records.books.values()), *left]:
+        assert min(balance) >= 0, f"invariant 2: {balance}"
+        assert balance.owed == 0 or balance.available == 0, f"invariant 2: {balance}"
+
+
+def lots_cover_the_balances(records: Records) -> None:
+    """Invariant 3, as far as there are no holds."""
+    remaining: Counter[tuple[MemberId, str, str]] = Counter()
+    for lot in records.lots.values():
+        remaining[lot.member_id, lot.wallet, lot.state] += lot.remaining
+    for (member_id, wallet), book in records.books.items():
+        assert book.pending == remaining[member_id, wallet, "pending"], "invariant 3: pending"
+        assert book.available == remaining[member_id, wallet, "available"], "invariant 3: available"
+        assert book.held == 0, "invariant 3: nothing is held without a hold"
+    assert {key[:2] for key, points in remaining.items() if points} <= records.books.keys()
+
+
+def balances_are_the_sum_of_postings(records: Records) -> None:
+    """Invariant 4, for the programme's side as well, and after each single entry."""
+    sums: dict[Book_, Counter[str]] = defaultdict(Counter)
+    for (member_id, wallet), debt in records.opening_debts.items():
+        sums[member_id, wallet].update(owed=debt, issued=-debt)
+    for entry in records.entries:
+        for posting in entry.postings:
+            moved = sums[entry.member_id, posting.wallet]
+            moved[posting.debit] += posting.points if posting.debit in DEBIT_NORMAL else -posting.points
+            moved[posting.credit] += -posting.points if posting.credit in DEBIT_NORMAL else posting.points
+        if not records.opening_debts:  # a debt may have been put there between two entries
+            for wallet, balance in entry.balances.items():
+                found = Balance(*(sums[entry.member_id, wallet][account] for account in Balance._fields))
+                assert balance == found, f"invariant 4: balances after entry {entry.sequence}"
+    for key, book in records.books.items():
+        assert book._asdict() == {account: sums[key][account] for account in ACCOUNTS}, "invariant 4"
+    assert {key for key, moved in sums.items() if any(moved.values())} <= records.books.keys()
+
+
+def lots_keep_count_of_their_draws(records: Records) -> None:
+    """Invariant 5."""
+    drawn: Counter[LotId] = Counter()
+    restored: Counter[LotId] = Counter()
+    for entry in records.entries:
+        for draw in entry.draws:
+            (drawn if draw.points > 0 else restored)[draw.lot_id] += abs(draw.points)
+            assert records.lots[draw.lot_id].wallet == draw.wallet, "invariant 5: a draw is of the lot's wallet"
+    for lot in records.lots.values():
+        assert lot.remaining == lot.points - lot.drawn + lot.restored, "invariant 5"
+        assert 0 <= lot.remaining <= lot.points, "invariant 5"
+        assert (lot.drawn, lot.restored) == (drawn[lot.id], restored[lot.id]), "invariant 5: counters"
+    births = Counter(birth.lot_id for entry in records.entries for birth in entry.births)
+    assert births == Counter(list(records.lots)), "invariant 5: every lot was born once, in an entry"
+
+
+def references_belong_to_one_entry(records: Records) -> None:
+    """Invariant 7: what a member sent with a reference has its entry, and no two share one."""
+    named = {entry.id: entry.because for entry in records.entries if entry.because.reference is not None}
+    assert sorted(named) == sorted(records.references.values()), "invariant 7"
+    for key, entry_id in records.references.items():
+        because = named[entry_id]
+        assert (because.source, because.reference) == (key.source, key.reference), "invariant 7"
+
+
+def chains_are_unbroken(records: Records) -> None:
+    """Invariant 12; and with it invariant 6: no byte of an entry has changed since."""
+    for member in records.members.values():
+        head = GENESIS
+        entries = records.entries_of(member.id)
+        assert [entry.sequence for entry in entries] == list(range(1, member.sequence + 1)), "invariant 12"
+        for entry in entries:
+            again = sealed(records.programme.id, entry._replace(hash=b""), head=head)
+            assert again.hash == entry.hash, f"invariant 12: the hash of entry {entry.sequence}"
+            head = entry.hash
+        assert head == member.head, "invariant 12: the head is the last hash"
+
+
+def time_never_runs_backwards(records: Records) -> None:
+    for member in records.members.values():
+        entries = records.entries_of(member.id)
+        assert entries == sorted(entries, key=lambda entry: entry.effective_at)
+        assert entries == sorted(entries, key=lambda entry: entry.recorded_at)
+        if entries:
+            assert member.effective_at == entries[-1].effective_at
+            assert member.recorded_at == entries[-1].recorded_at
+
+
+def nothing_due_is_overlooked(records: Records) -> None:
+    """`due_at` is no later than whatever falls due next."""
+    for member in records.members.values():
+        lots = [lot for lot in records.lots.values() if lot.member_id == member.id and lot.remaining]
+        moments: list[datetime | None] = [*(lot.due_at for lot in lots), member.tier_until]
+        earliest = min((moment for moment in moments if moment is not None), default=None)
+        if earliest is not None:
+            assert member.due_at is not None, f"something is due on {earliest}"
+            assert member.due_at <= earliest
+
+
+def every_id_routes_itself(records: Records) -> None:
+    """Ids are unique, and end in the byte of their member's bucket."""
+    ids = [
+        *((entry.id, entry.member_id) for entry in records.entries),
+        *((lot.id, lot.member_id) for lot in records.lots.values()),
+        *((step.id, step.member_id) for step in records.steps),
+    ]
+    assert len({id_ for id_, _ in ids}) == len(ids)
+    assert all(bucket_of(id_) == bucket_of(member_id) for id_, member_id in ids)
