@@ -18,7 +18,7 @@ COMMANDS = sorted(str(one.name or one.callback.__name__).rstrip("_") for one in 
 
 
 def here(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    """The command in this process: much sooner than in one of its own, for whatever ends before it serves."""
+    """The command in this process: much sooner than in one of its own, for whatever ends before it logs."""
     ours = {name: None for name in os.environ if name.startswith("LOYALTY_")}
     told = CliRunner().invoke(app, arguments, env={**ours, **settings}, prog_name="loyalty")
     trace = "".join(traceback.format_exception(told.exception)) if told.exception else ""
@@ -147,7 +147,7 @@ def test_a_port_in_use_is_named(migrated: Urls, tmp_path: Path) -> None:
         taken.listen()
         port = str(taken.getsockname()[1])
         for done in (
-            here("serve", "--port", port, **a_server(migrated)),
+            run("serve", "--port", port, cwd=tmp_path, **a_server(migrated)),
             run("dev", "--port", port, "--data-dir", str(tmp_path)),
         ):
             said = ended(done)
