@@ -2,6 +2,7 @@
 
 import os
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -38,6 +39,7 @@ class Settings(BaseSettings):
             return None
         for scheme in ("postgres://", "postgresql://", DRIVER):
             if url.startswith(scheme):
+                urlsplit(url).port  # noqa: B018 - raises ValueError when it is no number
                 return DRIVER + url.removeprefix(scheme)
         raise ValueError("a database URL begins with postgresql://")
 

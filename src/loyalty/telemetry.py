@@ -32,7 +32,7 @@ def configure_logging(level: str = "info", *, human: bool = False) -> None:
     minimum = logging.getLevelNamesMapping()[level.upper()]
     if human:
         structlog.configure(
-            processors=[*processors, structlog.dev.ConsoleRenderer()],
+            processors=[*processors, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)],
             wrapper_class=structlog.make_filtering_bound_logger(minimum),
             cache_logger_on_first_use=True,
         )

@@ -19,6 +19,7 @@ from loyalty.api.bodies import (
     Currency,
     Instant,
     MemberName,
+    OwnKey,
     Points,
     Quantity,
     Reference,
@@ -30,7 +31,7 @@ from loyalty.api.bodies import (
 from loyalty.api.documented import writes
 from loyalty.api.lean import Call, Calling, LeanRoute
 from loyalty.api.problems import Problem
-from loyalty.api.writing import claim_of, is_dry_run, replayed_or_refused, submission, valid_key, write
+from loyalty.api.writing import claim_of, is_dry_run, replayed_or_refused, submission, write
 from loyalty.domain.claims import reference_key
 from loyalty.domain.earning import Order, Term
 from loyalty.domain.entries import Because
@@ -111,13 +112,13 @@ AccrualBody = Annotated[Annotated[OrderBody, Tag("order")] | Annotated[GrantBody
 class BulkOrderBody(OrderBody):
     """An order of a bulk call, with a key of its own if it likes."""
 
-    idempotency_key: Annotated[str | None, Field(min_length=1, max_length=255)] = None
+    idempotency_key: OwnKey | None = None
 
 
 class BulkGrantBody(GrantBody):
     """Explicit points of a bulk call, with a key of their own if they like."""
 
-    idempotency_key: Annotated[str | None, Field(min_length=1, max_length=255)] = None
+    idempotency_key: OwnKey | None = None
 
 
 BulkItem = Annotated[
@@ -238,7 +239,7 @@ async def _item(call: Call, item: BulkOrderBody | BulkGrantBody, dry_run: bool) 
     """The item as the door takes it, or its refusal when its member is unknown."""
     key = item.idempotency_key or f"{item.source}/{item.reference}/{KIND}"
     programme = call.caller.programme
-    claim = None if dry_run else claim_of(call, valid_item_key(item, key), item)
+    claim = None if dry_run else claim_of(call, key, item)
     try:
         return await submission(
             call,
@@ -252,11 +253,6 @@ async def _item(call: Call, item: BulkOrderBody | BulkGrantBody, dry_run: bool) 
     except MemberNotFound as refusal:
         answer = await replayed_or_refused(call, claim, refusal)
         return answer.status, answer.body
-
-
-def valid_item_key(item: BulkOrderBody | BulkGrantBody, key: str) -> str:
-    """The item's own key checked; the default one may hold whatever a reference may hold."""
-    return key if item.idempotency_key is None else valid_key(key)
 
 
 async def _in_order(call: Call, asks: Sequence[Submission | tuple[int, bytes]]) -> list[tuple[int, bytes]]:

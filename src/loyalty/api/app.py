@@ -55,7 +55,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(Refusal, _on_refusal)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
-    app.add_exception_handler(Exception, _on_error)
     app.add_middleware(Observed)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
@@ -102,13 +101,6 @@ async def _on_http(request: Request, error: Exception) -> Response:
     response = await _on_problem(request, problem)
     response.headers.update(error.headers or {})
     return response
-
-
-async def _on_error(request: Request, error: Exception) -> Response:
-    """A mistake of ours: logged with its trace, told without."""
-    log.error("unexpected", exc_info=error, request_id=request.scope.get("loyalty.request_id"))
-    problem = Problem("internal_error", "The request failed. Whether it took effect, its key tells.")
-    return await _on_problem(request, problem)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

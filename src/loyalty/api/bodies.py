@@ -9,9 +9,12 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.programme import MAX_POINTS
+from loyalty.domain.texts import is_clean
 
 MAX_LINES = 500
 """Most lines of one order."""
+RESERVED_CHANNELS = frozenset({"programme", "phone"})
+"""Card numbers are given out by us, phones have a field of their own."""
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -24,7 +27,6 @@ class Body(BaseModel):
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def _rfc_3339(value: Any) -> Any:
@@ -47,7 +49,7 @@ def _in_our_days(at: datetime) -> datetime:
 
 
 def _no_control_characters(value: str) -> str:
-    if _CONTROL.search(value):
+    if not is_clean(value):
         raise ValueError("must not contain control characters")
     return value
 
@@ -81,6 +83,9 @@ Reference = Annotated[
     ),
 ]
 Store = Annotated[Text, Field(min_length=1, max_length=64, description="The shop.", examples=["SH-001"])]
+OwnKey = Annotated[
+    str, Field(pattern=r"^[\x21-\x7e]{1,255}$", description="An idempotency key.", examples=["pos-1-42"])
+]
 WalletName = Annotated[
     str, Field(pattern="^[a-z][a-z0-9_]{0,31}$", description="The kind of point.", examples=["points"])
 ]
@@ -112,10 +117,16 @@ def parse_id(prefix: str, text: str) -> str:
     return digits
 
 
+def _not_ours(channel: str) -> str:
+    if channel in RESERVED_CHANNELS:
+        raise ValueError("is reserved: use the field `number` or `phone` instead")
+    return channel
+
+
 class Channelled(Body):
     """What a channel knows the member by."""
 
-    channel: Annotated[Text, Field(min_length=1, max_length=32, examples=["wechat"])]
+    channel: Annotated[Text, Field(min_length=1, max_length=32, examples=["wechat"]), AfterValidator(_not_ours)]
     type: Annotated[Text, Field(min_length=1, max_length=32, examples=["openid"])]
     value: Annotated[Text, Field(min_length=1, max_length=256, examples=["oX1"])]
 

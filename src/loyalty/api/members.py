@@ -179,6 +179,7 @@ async def lots(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
+    """As they were last settled: a lot whose time has come shows its old state until the next write or sweep."""
     programme = call.caller.programme
     member = _member_id(id)
     await _standing(call, member)

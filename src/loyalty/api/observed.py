@@ -6,7 +6,10 @@ from typing import Any
 
 import structlog
 import uuid_utils
+from starlette.responses import Response
 
+from loyalty.api.problems import Problem, response_to_problem
+from loyalty.store.database import Fault, fault_of
 from loyalty.telemetry import REQUESTS, SECONDS
 
 Scope = MutableMapping[str, Any]
@@ -48,8 +51,22 @@ class Observed:
 
         try:
             await self.app(scope, receive, observe)
+        except Exception as error:
+            if status:  # half an answer is out already: the connection must break
+                raise
+            await _answer_to(error, request_id)(scope, receive, observe)
         finally:
             _report(scope, status or 500, time.perf_counter() - begun, request_id, replayed)
+
+
+def _answer_to(error: Exception, request_id: str) -> Response:
+    """The database is away: 503. Anything else is a mistake of ours: logged with its trace, told without."""
+    if fault_of(error) is Fault.RESTART:
+        log.warning("database_away", cause=type(error).__name__, request_id=request_id)
+        return response_to_problem(Problem("unavailable", "The ledger's database did not answer."), request_id)
+    log.error("unexpected", exc_info=error, request_id=request_id)
+    detail = "The request failed. Whether it took effect, its key tells."
+    return response_to_problem(Problem("internal_error", detail), request_id)
 
 
 def _report(scope: Scope, status: int, seconds: float, request_id: str, replayed: bool) -> None:

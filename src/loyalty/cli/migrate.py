@@ -12,6 +12,7 @@ from loyalty.cli.ending import Stop, ends_clearly
 from loyalty.config import Settings, load_settings
 from loyalty.embedded import EmbeddedPostgres
 from loyalty.store import migrations
+from loyalty.store.database import reason
 
 GROUP_RUN, GROUP_CLEAN = "loyalty_run", "loyalty_clean"
 SCHEMA_FILE = Path("migrations/schema.sql")
@@ -44,7 +45,7 @@ async def migrate_database(settings: Settings) -> None:
     try:
         await migrations.upgrade(settings.migration_url, *logins)
     except Exception as error:  # noqa: BLE001 - whatever it is ends the command in a sentence
-        raise Stop(f"The database could not be migrated: {_reason(error)}.") from None
+        raise Stop(f"The database could not be migrated: {reason(error)}.") from None
 
 
 @ends_clearly
@@ -72,8 +73,3 @@ def _dump() -> str:
             return postgres.run("pg_dump", "--schema-only", "--no-owner", f"--restrict-key={_RESTRICT_KEY}", "postgres")
         finally:
             postgres.discard()
-
-
-def _reason(error: Exception) -> str:
-    origin = getattr(error, "orig", None) or error
-    return str(origin).splitlines()[0].rpartition(">: ")[2].rstrip(".")

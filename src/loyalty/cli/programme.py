@@ -13,6 +13,7 @@ from loyalty.config import Settings, load_settings
 from loyalty.demo import DEMO
 from loyalty.domain.programme import Programme
 from loyalty.store import seeding
+from loyalty.store.database import reason
 from loyalty.store.programmes import from_settings, settings_json
 from loyalty.store.sealing import Sealer
 
@@ -60,5 +61,5 @@ async def _create(settings: Settings, wanted: Programme, role: str) -> str:
         token, key = new_key(Sealer(settings.secret.get_secret_value().encode()), made.id, role)
         await seeding.add_keys(settings.migration_url, [key])
     except Exception as error:  # noqa: BLE001 - whatever it is ends the command in a sentence
-        raise Stop(f"The programme could not be created: {str(error).splitlines()[0]}") from None
+        raise Stop(f"The programme could not be created: {reason(error)}.") from None
     return token

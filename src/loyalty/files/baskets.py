@@ -12,6 +12,8 @@ from typing import Any, BinaryIO, Final, NamedTuple, Self
 
 import orjson
 
+from loyalty.domain.texts import is_clean
+
 HEAD: Final = ("kind", "member", "source", "reference", "store", "occurred_at", "currency")
 LINE: Final = ("line_id", "sku", "category", "quantity", "amount")
 COLUMNS: Final = (*HEAD, *LINE, "points")
@@ -298,7 +300,7 @@ def _named(
     member: Cell, source: Cell, reference: Cell, store: Cell, occurred_at: Cell
 ) -> tuple[str, str, str, str | None, datetime]:
     """Member, source, reference, store and moment of a fact. Raises _Bad."""
-    if not isinstance(member, str) or not _MEMBER.fullmatch(member) or not member.isprintable():
+    if not isinstance(member, str) or not _MEMBER.fullmatch(member) or not is_clean(member):
         raise _Bad(f"member is {_shown(member)}, not channel:type:value, mem_ and 32 digits, or a card number")
     return (
         member,
@@ -370,7 +372,7 @@ def _text(name: str, value: Cell, longest: int) -> str:
         raise _Bad(f"{name} is {_shown(value)}, not text")
     if len(value) > longest:
         raise _Bad(f"{name} has {len(value)} characters, more than {longest}")
-    if not value.isprintable():
+    if not is_clean(value):
         raise _Bad(f"{name} has control characters")
     return value
 

@@ -44,14 +44,15 @@ class Answer(NamedTuple):
     replayed: bool = False
 
 
-async def commit_batch(database: Database, asks: Sequence[Submission]) -> list[Answer]:
+async def commit_batch(database: Database, asks: Sequence[Submission], *, hasty: bool = False) -> list[Answer]:
     """Decide the commands in order and commit them together; all belong to one programme.
 
     When this returns, everything that was answered is durable. When it raises, the batch has left no trace,
-    except that a connection lost in COMMIT leaves open which: a restart finds out by the claims.
+    except that a connection lost in COMMIT leaves open which: a restart finds out by the claims. `hasty`: a
+    member locked elsewhere is hardly waited for.
     """
     programme = asks[0].programme
-    async with database.transaction(programme.id) as connection:
+    async with database.transaction(programme.id, hasty=hasty) as connection:
         loaded = State()
         needs = _needs(asks)
         await shelves.lock(connection, programme, needs, loaded)
@@ -72,7 +73,7 @@ def answer(ask: Submission, batch: State) -> Answer:
     try:
         outcome = _decide(ask, settled)
     except Refusal as refusal:
-        outcome = refusal
+        outcome = refusal.with_traceback(None)  # its frames would hold the whole batch until the next collection
     status, body = ask.render(outcome)
     if not ask.dry_run:
         if ask.claim is not None and not (isinstance(outcome, Refusal) and outcome.curable):

@@ -24,31 +24,42 @@ class Unavailable(Exception):
 Result = Answer | Exception
 
 
-async def commit(database: Database, asks: Sequence[Submission]) -> list[Result]:
+async def commit(database: Database, asks: Sequence[Submission], *, hasty: bool = False) -> list[Result]:
     """An answer for every command, or the error of the one that cannot be committed. Never raises."""
     try:
-        return list(await _persist(database, asks))
-    except Exception as error:
-        if isinstance(error, Unavailable):
-            return [error] * len(asks)
-        if len(asks) == 1:
-            log.error("command_failed", command=type(asks[0].command).__name__, exc_info=error)
-            return [error]
-        middle = len(asks) // 2
-        log.warning("batch_split", size=len(asks), error=type(error).__name__)
-        return [*await commit(database, asks[:middle]), *await commit(database, asks[middle:])]
+        return list(await _persist(database, asks, hasty=hasty))
+    except Unavailable as error:
+        return [error] * len(asks)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the culprit's alone
+        failed = error
+    busy = fault_of(failed) is Fault.BUSY
+    if len(asks) == 1:
+        return [_fate(asks[0], failed, busy=busy)]
+    log.warning("batch_split", size=len(asks), error=type(failed).__name__)
+    middle, hasty = len(asks) // 2, hasty or busy
+    halves = asks[:middle], asks[middle:]
+    return [result for half in halves for result in await commit(database, half, hasty=hasty)]
 
 
-async def _persist(database: Database, asks: Sequence[Submission]) -> list[Answer]:
+def _fate(ask: Submission, error: Exception, *, busy: bool) -> Exception:
+    """What the command that stands alone is told."""
+    if busy:
+        log.warning("member_locked_elsewhere", member=ask.command.member_id)
+        return Unavailable("The member is being changed elsewhere.")
+    log.error("command_failed", command=type(ask.command).__name__, exc_info=error)
+    return error
+
+
+async def _persist(database: Database, asks: Sequence[Submission], *, hasty: bool) -> list[Answer]:
     """Commit the batch, beginning again after what passes by itself. Raises Unavailable when it does not."""
     last: Exception | None = None
     for attempt in range(1, RESTARTS + 1):
         try:
-            return await commit_batch(database, asks)
+            return await commit_batch(database, asks, hasty=hasty)
         except LostClaim:
             log.info("batch_restarted", attempt=attempt, cause="lost_claim")
         except Exception as error:
-            if fault_of(error) is Fault.SPLIT:
+            if fault_of(error) is not Fault.RESTART:
                 raise
             log.warning("batch_restarted", attempt=attempt, cause=type(error).__name__)
             last = error

@@ -17,7 +17,9 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-LOCK_TIMEOUT_MS = 2_000
+LOCK_TIMEOUT_MS = 1_500
+HASTY_LOCK_TIMEOUT_MS = 50
+"""For the halves of a batch that has met a locked member: its lane has waited long enough."""
 STATEMENT_TIMEOUT_MS = 30_000
 POOL_WAIT_S = 5.0
 
@@ -37,25 +39,47 @@ class Fault(Enum):
     """What a database error means for the batch that met it."""
 
     RESTART = auto()
-    """Begin again from the start: deadlock, serialization failure, a lost claim race, a lost connection."""
+    """Begin again from the start: deadlock, serialization failure, a lost connection, no room for another one."""
+    BUSY = auto()
+    """A row is locked elsewhere: find whose it is, with little patience, for its neighbours must not wait."""
     SPLIT = auto()
-    """Find the culprit: anything else, and a member locked elsewhere, which must not stall its neighbours."""
+    """Find the culprit: it will never pass by itself."""
 
 
-_RESTARTS = {"40001", "40P01", "57P01", "57P02", "57P03", "08000", "08003", "08006", "08001", "08004"}
+_RESTARTS = {"40001", "40P01", "57P01", "57P02", "57P03", "25P03", "25006"}
+_RESTARTING_CLASSES = {"08", "53"}
+"""Connection exceptions, and resources (connections, memory, disk) that are used up."""
+_LOCK_NOT_AVAILABLE = "55P03"
 
 
 def fault_of(error: Exception) -> Fault:
-    """Whether to restart the batch after this error or to split it."""
+    """What to do about the batch after this error."""
     if isinstance(error, DBAPIError):
         if error.connection_invalidated or isinstance(error, InterfaceError):
             return Fault.RESTART
-        return Fault.RESTART if getattr(error.orig, "sqlstate", None) in _RESTARTS else Fault.SPLIT
+        return _fault_of_state(getattr(error.orig, "sqlstate", None))
     if isinstance(error, asyncpg.PostgresError):
-        return Fault.RESTART if error.sqlstate in _RESTARTS else Fault.SPLIT
+        return _fault_of_state(error.sqlstate)
+    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
+        return Fault.SPLIT  # a value the driver cannot encode: nothing of it has left us
     if isinstance(error, OSError | PoolTimeout | asyncpg.InterfaceError | asyncpg.InternalClientError):
         return Fault.RESTART
     return Fault.SPLIT
+
+
+def _fault_of_state(sqlstate: str | None) -> Fault:
+    if sqlstate == _LOCK_NOT_AVAILABLE:
+        return Fault.BUSY
+    if sqlstate is not None and (sqlstate in _RESTARTS or sqlstate[:2] in _RESTARTING_CLASSES):
+        return Fault.RESTART
+    return Fault.SPLIT
+
+
+def reason(error: Exception) -> str:
+    """The driver's own words for an error: one line, without SQLAlchemy's frame or a trailing stop."""
+    origin = getattr(error, "orig", None) or error
+    first = next(iter(str(origin).splitlines()), "") or type(origin).__name__
+    return first.rpartition(">: ")[2].rstrip(".")
 
 
 class Database:
@@ -79,7 +103,7 @@ class Database:
         return True
 
     @asynccontextmanager
-    async def transaction(self, programme_id: int) -> AsyncIterator[AsyncConnection]:
+    async def transaction(self, programme_id: int, *, hasty: bool = False) -> AsyncIterator[AsyncConnection]:
         """A READ COMMITTED transaction of the door, behind the programme's wall.
 
         It is begun and ended here, not by SQLAlchemy: so the wall goes up in the round trip that begins it.
@@ -87,7 +111,8 @@ class Database:
         async with self.door.connect() as connection:
             driver = _driver(connection)
             try:
-                await driver.execute(f"begin; set local loyalty.programme_id = '{programme_id:d}'")
+                patience = f"; set local lock_timeout = {HASTY_LOCK_TIMEOUT_MS:d}" if hasty else ""
+                await driver.execute(f"begin; set local loyalty.programme_id = '{programme_id:d}'{patience}")
                 yield connection
                 await driver.execute("commit")
             except Exception:
@@ -112,13 +137,16 @@ def _engine(url: str, size: int, settings: Mapping[str, str]) -> AsyncEngine:
         pool_size=size,
         max_overflow=0,
         pool_timeout=POOL_WAIT_S,
+        hide_parameters=True,
         connect_args={
+            "timeout": POOL_WAIT_S,
             "max_cacheable_statement_size": 0,
             "max_cached_statement_lifetime": 0,
             "server_settings": {
                 "application_name": "loyalty",
                 "timezone": "UTC",
                 "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+                "idle_in_transaction_session_timeout": str(STATEMENT_TIMEOUT_MS),
                 **settings,
             },
         },

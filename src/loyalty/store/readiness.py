@@ -4,7 +4,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from loyalty.store.database import Database
+from loyalty.store.database import Database, reason
 from loyalty.store.migrations import current_revision, newest_revision
 
 
@@ -18,7 +18,7 @@ async def check_servable(database: Database) -> None:
         revision = await current_revision(database.reads)
         stronger = None if revision is None else await _too_strong(database.reads)
     except (DBAPIError, OSError) as error:
-        raise NotServable(f"The database cannot be used: {_first_line(error)}.") from None
+        raise NotServable(f"The database cannot be used: {reason(error)}.") from None
     if revision != newest_revision():
         found = "was never migrated" if revision is None else f"is at revision {revision}"
         raise NotServable(f"The database {found} and this version needs {newest_revision()}: run `loyalty migrate`.")
@@ -47,9 +47,3 @@ _POWERS = text(
      where r.rolname = current_user and c.oid = 'entry'::regclass
     """
 )
-
-
-def _first_line(error: Exception) -> str:
-    """The driver's own words, without SQLAlchemy's frame or a trailing stop."""
-    origin = getattr(error, "orig", None) or error
-    return str(origin).splitlines()[0].rpartition(">: ")[2].rstrip(".")
