@@ -82,7 +82,7 @@ CREATE TYPE public.consent_row AS (
 CREATE TYPE public.draw_row AS (
 	bucket smallint,
 	entry_id uuid,
-	number smallint,
+	number integer,
 	lot_id uuid,
 	wallet text,
 	points bigint
@@ -261,7 +261,7 @@ CREATE TYPE public.person_row AS (
 CREATE TYPE public.posting_row AS (
 	bucket smallint,
 	entry_id uuid,
-	number smallint,
+	number integer,
 	member_id uuid,
 	wallet text,
 	debit text,
@@ -319,15 +319,6 @@ CREATE TYPE public.tier_step_row AS (
 );
 
 
---
--- Name: loyalty_bucket(uuid); Type: FUNCTION; Schema: public; Owner: -
---
-
-CREATE FUNCTION public.loyalty_bucket(id uuid) RETURNS smallint
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    RETURN (get_byte(uuid_send(id), 15))::smallint;
-
-
 SET default_tablespace = '';
 
 SET default_table_access_method = heap;
@@ -378,7 +369,7 @@ CREATE TABLE public.book (
     adjusted bigint NOT NULL,
     transferred bigint NOT NULL,
     CONSTRAINT book_balances CHECK (((owed + issued) = (((((((pending + available) + held) + redeemed) + expired) + forfeited) + adjusted) + transferred))),
-    CONSTRAINT book_bucket_is_of_member CHECK ((bucket = public.loyalty_bucket(member_id))),
+    CONSTRAINT book_bucket_is_of_member CHECK ((bucket = get_byte(uuid_send(member_id), 15))),
     CONSTRAINT book_never_negative CHECK (((pending >= 0) AND (available >= 0) AND (held >= 0) AND (owed >= 0))),
     CONSTRAINT book_owed_or_available CHECK (((owed = 0) OR (available = 0)))
 )
@@ -397,7 +388,7 @@ CREATE TABLE public.consent (
     purpose text NOT NULL,
     text_version text NOT NULL,
     given_at timestamp with time zone NOT NULL,
-    CONSTRAINT consent_bucket_is_of_member CHECK ((bucket = public.loyalty_bucket(member_id)))
+    CONSTRAINT consent_bucket_is_of_member CHECK ((bucket = get_byte(uuid_send(member_id), 15)))
 );
 
 
@@ -409,11 +400,11 @@ CREATE TABLE public.draw (
     bucket smallint NOT NULL,
     programme_id integer NOT NULL,
     entry_id uuid NOT NULL,
-    number smallint NOT NULL,
+    number integer NOT NULL,
     lot_id uuid NOT NULL,
     wallet text NOT NULL,
     points bigint NOT NULL,
-    CONSTRAINT draw_bucket_is_of_lot CHECK (((bucket = public.loyalty_bucket(entry_id)) AND (bucket = public.loyalty_bucket(lot_id)))),
+    CONSTRAINT draw_bucket_is_of_lot CHECK (((bucket = get_byte(uuid_send(entry_id), 15)) AND (bucket = get_byte(uuid_send(lot_id), 15)))),
     CONSTRAINT draw_points_not_zero CHECK ((points <> 0))
 );
 
@@ -441,7 +432,7 @@ CREATE TABLE public.entry (
     balances json NOT NULL,
     calculation json,
     hash bytea NOT NULL,
-    CONSTRAINT entry_bucket_is_of_member CHECK (((bucket = public.loyalty_bucket(member_id)) AND (bucket = public.loyalty_bucket(id)))),
+    CONSTRAINT entry_bucket_is_of_member CHECK (((bucket = get_byte(uuid_send(member_id), 15)) AND (bucket = get_byte(uuid_send(id), 15)))),
     CONSTRAINT entry_hash_is_sha256 CHECK ((length(hash) = 32)),
     CONSTRAINT entry_sequence_positive CHECK ((sequence > 0))
 );
@@ -460,7 +451,7 @@ CREATE TABLE public.event (
     type text NOT NULL,
     recorded_at timestamp with time zone NOT NULL,
     xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
-    CONSTRAINT event_bucket_is_of_member CHECK ((bucket = public.loyalty_bucket(member_id)))
+    CONSTRAINT event_bucket_is_of_member CHECK ((bucket = get_byte(uuid_send(member_id), 15)))
 );
 
 
@@ -507,7 +498,7 @@ END, 'infinity'::timestamp with time zone)) STORED NOT NULL,
     source text,
     store text,
     funder text,
-    CONSTRAINT lot_bucket_is_of_member CHECK (((bucket = public.loyalty_bucket(member_id)) AND (bucket = public.loyalty_bucket(id)))),
+    CONSTRAINT lot_bucket_is_of_member CHECK (((bucket = get_byte(uuid_send(member_id), 15)) AND (bucket = get_byte(uuid_send(id), 15)))),
     CONSTRAINT lot_expires_after_it_matures CHECK ((expires_at >= matures_at)),
     CONSTRAINT lot_pending_matures CHECK (((state = 'available'::text) OR (matures_at IS NOT NULL))),
     CONSTRAINT lot_remaining_in_range CHECK (((points > 0) AND (drawn >= 0) AND (restored >= 0) AND ((((points - drawn) + restored) >= 0) AND (((points - drawn) + restored) <= points)))),
@@ -536,7 +527,7 @@ CREATE TABLE public.member (
     tier text NOT NULL,
     tier_since timestamp with time zone NOT NULL,
     tier_until timestamp with time zone,
-    CONSTRAINT member_bucket_is_of_id CHECK ((bucket = public.loyalty_bucket(id))),
+    CONSTRAINT member_bucket_is_of_id CHECK ((bucket = get_byte(uuid_send(id), 15))),
     CONSTRAINT member_head_is_sha256 CHECK ((length(head) = 32)),
     CONSTRAINT member_sequence_not_negative CHECK ((sequence >= 0)),
     CONSTRAINT member_status_known CHECK ((status = ANY (ARRAY['active'::text, 'earn_only'::text, 'frozen'::text, 'closed'::text])))
@@ -554,7 +545,7 @@ CREATE TABLE public.net_spend (
     member_id uuid NOT NULL,
     month date NOT NULL,
     amount bigint NOT NULL,
-    CONSTRAINT net_spend_bucket_is_of_member CHECK ((bucket = public.loyalty_bucket(member_id)))
+    CONSTRAINT net_spend_bucket_is_of_member CHECK ((bucket = get_byte(uuid_send(member_id), 15)))
 )
 WITH (fillfactor='60');
 
@@ -568,7 +559,7 @@ CREATE TABLE public.person (
     programme_id integer NOT NULL,
     member_id uuid NOT NULL,
     sealed bytea NOT NULL,
-    CONSTRAINT person_bucket_is_of_member CHECK ((bucket = public.loyalty_bucket(member_id)))
+    CONSTRAINT person_bucket_is_of_member CHECK ((bucket = get_byte(uuid_send(member_id), 15)))
 );
 
 
@@ -580,7 +571,7 @@ CREATE TABLE public.posting (
     bucket smallint NOT NULL,
     programme_id integer NOT NULL,
     entry_id uuid NOT NULL,
-    number smallint NOT NULL,
+    number integer NOT NULL,
     member_id uuid NOT NULL,
     wallet text NOT NULL,
     debit text NOT NULL,
@@ -589,7 +580,7 @@ CREATE TABLE public.posting (
     funder text,
     store text,
     accounting_date date NOT NULL,
-    CONSTRAINT posting_bucket_is_of_entry CHECK ((bucket = public.loyalty_bucket(entry_id))),
+    CONSTRAINT posting_bucket_is_of_entry CHECK ((bucket = get_byte(uuid_send(entry_id), 15))),
     CONSTRAINT posting_points_positive CHECK ((points > 0)),
     CONSTRAINT posting_two_accounts CHECK ((debit <> credit))
 );
@@ -668,7 +659,7 @@ CREATE TABLE public.tier_step (
     occurred_at timestamp with time zone NOT NULL,
     recorded_at timestamp with time zone NOT NULL,
     entry_id uuid,
-    CONSTRAINT tier_step_bucket_is_of_member CHECK ((bucket = public.loyalty_bucket(member_id)))
+    CONSTRAINT tier_step_bucket_is_of_member CHECK ((bucket = get_byte(uuid_send(member_id), 15)))
 );
 
 

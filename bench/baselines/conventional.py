@@ -229,7 +229,7 @@ def _member_to_lock(number: str) -> Select[MemberRow]:
         select(MemberRow)
         .join(
             IdentityRow,
-            (MemberRow.bucket == func.loyalty_bucket(IdentityRow.member_id))
+            (MemberRow.bucket == func.get_byte(func.uuid_send(IdentityRow.member_id), 15))
             & (MemberRow.programme_id == IdentityRow.programme_id)
             & (MemberRow.id == IdentityRow.member_id),
         )

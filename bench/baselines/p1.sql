@@ -53,7 +53,7 @@ begin
     select bucket, sequence + 1 as sequence, head, greatest(effective_at, now_at) as effective_at,
            greatest(recorded_at, now_at) as recorded_at
       into strict one from member
-     where bucket = loyalty_bucket(who) and programme_id = the_programme and id = who
+     where bucket = get_byte(uuid_send(who), 15) and programme_id = the_programme and id = who
        and status in ('active', 'earn_only')
        for no key update;
 

@@ -26,12 +26,6 @@ end
 $$
 """
 
-BUCKET = """
-create function loyalty_bucket(id uuid) returns smallint
-    language sql immutable strict parallel safe
-    return get_byte(uuid_send(id), 15)::smallint
-"""
-
 REFERENCE_TABLES = """
 create table programme (
     id integer generated always as identity,
@@ -76,7 +70,7 @@ create table member (
     tier_since timestamptz not null,
     tier_until timestamptz,
     constraint member_pkey primary key (bucket, programme_id, id),
-    constraint member_bucket_is_of_id check (bucket = loyalty_bucket(id)),
+    constraint member_bucket_is_of_id check (bucket = get_byte(uuid_send(id), 15)),
     constraint member_status_known check (status in ('active', 'earn_only', 'frozen', 'closed')),
     constraint member_head_is_sha256 check (length(head) = 32),
     constraint member_sequence_not_negative check (sequence >= 0)
@@ -102,7 +96,7 @@ create table book (
     adjusted bigint not null,
     transferred bigint not null,
     constraint book_pkey primary key (bucket, programme_id, member_id, wallet),
-    constraint book_bucket_is_of_member check (bucket = loyalty_bucket(member_id)),
+    constraint book_bucket_is_of_member check (bucket = get_byte(uuid_send(member_id), 15)),
     constraint book_never_negative check (pending >= 0 and available >= 0 and held >= 0 and owed >= 0),
     constraint book_owed_or_available check (owed = 0 or available = 0),
     constraint book_balances check (
@@ -136,7 +130,10 @@ create table lot (
     store text,
     funder text,
     constraint lot_pkey primary key (bucket, programme_id, id),
-    constraint lot_bucket_is_of_member check (bucket = loyalty_bucket(member_id) and bucket = loyalty_bucket(id)),
+    constraint lot_bucket_is_of_member check (
+        bucket = get_byte(uuid_send(member_id), 15)
+        and bucket = get_byte(uuid_send(id), 15)
+    ),
     constraint lot_state_known check (state in ('pending', 'available')),
     constraint lot_remaining_in_range check (
         points > 0 and drawn >= 0 and restored >= 0 and points - drawn + restored between 0 and points
@@ -170,7 +167,10 @@ create table entry (
     hash bytea not null,
     constraint entry_pkey primary key (bucket, programme_id, id),
     constraint entry_member_sequence_key unique (bucket, programme_id, member_id, sequence),
-    constraint entry_bucket_is_of_member check (bucket = loyalty_bucket(member_id) and bucket = loyalty_bucket(id)),
+    constraint entry_bucket_is_of_member check (
+        bucket = get_byte(uuid_send(member_id), 15)
+        and bucket = get_byte(uuid_send(id), 15)
+    ),
     constraint entry_sequence_positive check (sequence > 0),
     constraint entry_hash_is_sha256 check (length(hash) = 32)
 );
@@ -179,7 +179,7 @@ create table posting (
     bucket smallint not null,
     programme_id integer not null,
     entry_id uuid not null,
-    number smallint not null,
+    number integer not null,
     member_id uuid not null,
     wallet text not null,
     debit text not null,
@@ -189,7 +189,7 @@ create table posting (
     store text,
     accounting_date date not null,
     constraint posting_pkey primary key (bucket, programme_id, entry_id, number),
-    constraint posting_bucket_is_of_entry check (bucket = loyalty_bucket(entry_id)),
+    constraint posting_bucket_is_of_entry check (bucket = get_byte(uuid_send(entry_id), 15)),
     constraint posting_two_accounts check (debit <> credit),
     constraint posting_points_positive check (points > 0)
 );
@@ -198,12 +198,15 @@ create table draw (
     bucket smallint not null,
     programme_id integer not null,
     entry_id uuid not null,
-    number smallint not null,
+    number integer not null,
     lot_id uuid not null,
     wallet text not null,
     points bigint not null,
     constraint draw_pkey primary key (bucket, programme_id, entry_id, number),
-    constraint draw_bucket_is_of_lot check (bucket = loyalty_bucket(entry_id) and bucket = loyalty_bucket(lot_id)),
+    constraint draw_bucket_is_of_lot check (
+        bucket = get_byte(uuid_send(entry_id), 15)
+        and bucket = get_byte(uuid_send(lot_id), 15)
+    ),
     constraint draw_points_not_zero check (points <> 0)
 );
 
@@ -217,7 +220,7 @@ create table event (
     recorded_at timestamptz not null,
     xid xid8 not null default pg_current_xact_id(),
     constraint event_pkey primary key (bucket, programme_id, id),
-    constraint event_bucket_is_of_member check (bucket = loyalty_bucket(member_id))
+    constraint event_bucket_is_of_member check (bucket = get_byte(uuid_send(member_id), 15))
 );
 
 create index event_feed on event (programme_id, xid, id)
@@ -269,7 +272,7 @@ create table person (
     member_id uuid not null,
     sealed bytea not null,
     constraint person_pkey primary key (bucket, programme_id, member_id),
-    constraint person_bucket_is_of_member check (bucket = loyalty_bucket(member_id))
+    constraint person_bucket_is_of_member check (bucket = get_byte(uuid_send(member_id), 15))
 );
 
 create table consent (
@@ -281,7 +284,7 @@ create table consent (
     text_version text not null,
     given_at timestamptz not null,
     constraint consent_pkey primary key (bucket, programme_id, id),
-    constraint consent_bucket_is_of_member check (bucket = loyalty_bucket(member_id))
+    constraint consent_bucket_is_of_member check (bucket = get_byte(uuid_send(member_id), 15))
 )
 """
 
@@ -293,7 +296,7 @@ create table net_spend (
     month date not null,
     amount bigint not null,
     constraint net_spend_pkey primary key (bucket, programme_id, member_id, month),
-    constraint net_spend_bucket_is_of_member check (bucket = loyalty_bucket(member_id))
+    constraint net_spend_bucket_is_of_member check (bucket = get_byte(uuid_send(member_id), 15))
 ) with (fillfactor = 60);
 
 create table tier_step (
@@ -307,7 +310,7 @@ create table tier_step (
     recorded_at timestamptz not null,
     entry_id uuid,
     constraint tier_step_pkey primary key (bucket, programme_id, id),
-    constraint tier_step_bucket_is_of_member check (bucket = loyalty_bucket(member_id))
+    constraint tier_step_bucket_is_of_member check (bucket = get_byte(uuid_send(member_id), 15))
 );
 
 create index tier_step_history on tier_step (bucket, programme_id, member_id, occurred_at, id)
@@ -341,12 +344,12 @@ create type entry_row as (
 );
 
 create type posting_row as (
-    bucket smallint, entry_id uuid, number smallint, member_id uuid, wallet text, debit text, credit text,
+    bucket smallint, entry_id uuid, number integer, member_id uuid, wallet text, debit text, credit text,
     points bigint, funder text, store text, accounting_date date
 );
 
 create type draw_row as (
-    bucket smallint, entry_id uuid, number smallint, lot_id uuid, wallet text, points bigint
+    bucket smallint, entry_id uuid, number integer, lot_id uuid, wallet text, points bigint
 );
 
 create type event_row as (
@@ -424,7 +427,7 @@ CHANGED = {
 
 
 def upgrade() -> None:
-    for statements in (ROLES, BUCKET, REFERENCE_TABLES, MEMBER, BOOK, LOT, JOURNAL, CLAIMS, PERSONS, TIERS, ROWS):
+    for statements in (ROLES, REFERENCE_TABLES, MEMBER, BOOK, LOT, JOURNAL, CLAIMS, PERSONS, TIERS, ROWS):
         for statement in _split(statements):
             op.execute(statement)
     for table in (*ONLY_INSERTED, *CHANGED):
@@ -446,7 +449,6 @@ def downgrade() -> None:
         op.execute(f"drop table {table}")
     for row in re.findall(r"create type (\w+)", ROWS):
         op.execute(f"drop type {row}")
-    op.execute("drop function loyalty_bucket(uuid)")
     op.execute("revoke select on alembic_version from loyalty_run, loyalty_clean")
 
 

@@ -141,7 +141,11 @@ async def test_a_body_that_is_too_large_is_refused(shop: Shop, path: str, stream
 async def test_an_order_has_at_most_500_lines(shop: Shop) -> None:
     member = await shop.enrols()
     line = an_order(member)["lines"][0]
-    accepted(await shop.till.post("/v1/accruals", an_order(member, lines=[line] * 500)))
+    accepted(
+        await shop.till.post(
+            "/v1/accruals", an_order(member, lines=[{**line, "line_id": str(number)} for number in range(500)])
+        )
+    )
     refused(await shop.till.post("/v1/accruals", an_order(member, lines=[line] * 501)), 422, "invalid_request")
     refused(await shop.till.post("/v1/accruals", an_order(member, lines=[])), 422, "invalid_request")
 

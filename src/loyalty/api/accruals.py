@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 from starlette.responses import Response
 
 from loyalty.api import answers, problems
@@ -31,6 +31,7 @@ from loyalty.api.bodies import (
 from loyalty.api.documented import writes
 from loyalty.api.lean import Call, Calling, LeanRoute
 from loyalty.api.problems import Problem
+from loyalty.api.service import wall_clock
 from loyalty.api.writing import claim_of, is_dry_run, replayed_or_refused, submission, write
 from loyalty.domain.claims import reference_key
 from loyalty.domain.earning import Order, Term
@@ -42,6 +43,7 @@ from loyalty.operations.accrue import Accrued, Grant, Purchase
 from loyalty.operations.command import Command, Receipt
 from loyalty.operations.door import Submission
 from loyalty.operations.lanes import Overloaded
+from loyalty.operations.retry import Unavailable
 
 router = APIRouter(tags=["accruals"], route_class=LeanRoute)
 
@@ -83,6 +85,12 @@ class OrderBody(Body):
     currency: Currency
     lines: Annotated[list[LineBody], Field(min_length=1, max_length=MAX_LINES)]
     tenders: Annotated[list[TenderBody] | None, Field(max_length=20)] = None
+
+    @model_validator(mode="after")
+    def _lines_can_be_told_apart(self) -> "OrderBody":
+        if len({line.line_id for line in self.lines}) < len(self.lines):
+            raise ValueError("every line needs a line_id of its own")
+        return self
 
 
 class GrantBody(Body):
@@ -237,8 +245,10 @@ def _printed(programme: Programme, earned: int, term: Term, available: int) -> d
 
 async def _item(call: Call, item: BulkOrderBody | BulkGrantBody, dry_run: bool) -> Submission | tuple[int, bytes]:
     """The item as the door takes it, or its refusal when its member is unknown."""
-    key = item.idempotency_key or f"{item.source}/{item.reference}/{KIND}"
     programme = call.caller.programme
+    day = programme.calendar.business_date(item.occurred_at or programme.now(wall_clock()))
+    reference = reference_key(programme, KIND, source=item.source, reference=item.reference, day=day)
+    key = item.idempotency_key or "\x1f".join(reference)  # no client's own key can hold this separator
     claim = None if dry_run else claim_of(call, key, item)
     try:
         return await submission(
@@ -269,6 +279,7 @@ def _told(call: Call, result: Any) -> tuple[int, bytes]:
     """One item's status and body; one that failed disturbs no other."""
     if not isinstance(result, BaseException):
         return result.status, result.body
-    status, title = problems.TITLES["unavailable"]
+    code = "unavailable" if isinstance(result, Unavailable | Overloaded) else "internal_error"
+    status, title = problems.TITLES[code]
     detail = "The item could not be decided; whether it took effect, its key tells."
-    return status, problems.body_of(status, "unavailable", title, detail, {}, call.request_id)
+    return status, problems.body_of(status, code, title, detail, {}, call.request_id)

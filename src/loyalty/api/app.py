@@ -41,10 +41,10 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.service = Service.over(settings)
     for router in (
-        members.router,
-        members.lean,
-        accruals.router,
+        accruals.router,  # routes are tried in this order: the hot ones first
         redemptions.router,
+        members.lean,
+        members.router,
         entries.router,
         ledger.router,
         health.router,

@@ -8,13 +8,12 @@ import phonenumbers
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from loyalty.domain.ids import EntryId, MemberId
+from loyalty.domain.persons import RESERVED_CHANNELS
 from loyalty.domain.programme import MAX_POINTS
 from loyalty.domain.texts import is_clean
 
 MAX_LINES = 500
 """Most lines of one order."""
-RESERVED_CHANNELS = frozenset({"programme", "phone"})
-"""Card numbers are given out by us, phones have a field of their own."""
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 

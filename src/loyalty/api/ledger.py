@@ -44,7 +44,7 @@ async def read(
     """Sums every posting of the programme: exact, and slow on a large ledger until days are rolled up."""
     programme = call.caller.programme
     day = as_of or programme.calendar.business_date(programme.now(wall_clock()))
-    async with call.service.database.snapshot(programme.id) as connection:
+    async with call.service.sums, call.service.database.snapshot(programme.id) as connection:
         balance = await trial_balance(connection, programme, day)
     document = {
         "as_of": day,

@@ -9,7 +9,7 @@ import uuid_utils
 from starlette.responses import Response
 
 from loyalty.api.problems import Problem, response_to_problem
-from loyalty.store.database import Fault, fault_of
+from loyalty.store.database import Fault, fault_of, took_too_long
 from loyalty.telemetry import REQUESTS, SECONDS
 
 Scope = MutableMapping[str, Any]
@@ -61,7 +61,7 @@ class Observed:
 
 def _answer_to(error: Exception, request_id: str) -> Response:
     """The database is away: 503. Anything else is a mistake of ours: logged with its trace, told without."""
-    if fault_of(error) is Fault.RESTART:
+    if fault_of(error) is Fault.RESTART or took_too_long(error):
         log.warning("database_away", cause=type(error).__name__, request_id=request_id)
         return response_to_problem(Problem("unavailable", "The ledger's database did not answer."), request_id)
     log.error("unexpected", exc_info=error, request_id=request_id)

@@ -13,7 +13,6 @@ from loyalty.api.answers import Answer, WriteAnswer, to_json
 from loyalty.api.bodies import (
     Body,
     Currency,
-    Instant,
     MemberName,
     Points,
     Reference,
@@ -51,7 +50,6 @@ class RedemptionBody(Body):
     source: Source
     reference: Reference
     store: Store | None = None
-    occurred_at: Instant | None = None
     wallet: WalletName = "points"
     reason: Annotated[Text | None, Field(max_length=200)] = None
     as_discount: DiscountBody | None = None
@@ -84,7 +82,7 @@ async def redeem(call: Calling, body: RedemptionBody) -> Response:
         call,
         body,
         member=body.member,
-        occurred_at=body.occurred_at,
+        occurred_at=None,
         command=lambda member_id, at: _command(call.caller.programme, body, member_id, at),
         say=_say,
     )

@@ -1,5 +1,6 @@
 """What the handlers share: the parts of one running process, made in `create_app` and nowhere else."""
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -26,13 +27,15 @@ class Service:
     lanes: Lanes
     resolver: Resolver
     balances: BalanceReader
+    sums: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    """Sums over a whole ledger take turns: they may take long, and tills must not wait for a connection."""
     ready: bool = field(default=False)
     """Whether new requests should be sent here; False before start and while draining."""
 
     @classmethod
     def over(cls, settings: Settings) -> "Service":
         """The service with its connections, not yet started."""
-        database = Database(settings.database_url, door_size=settings.lanes)
+        database = Database(settings.database_url, door_size=settings.lanes + 1)
         sealer = Sealer(settings.secret.get_secret_value().encode())
         return cls(
             settings=settings,

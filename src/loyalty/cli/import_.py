@@ -32,7 +32,7 @@ from loyalty.domain.state import Moment
 from loyalty.files.baskets import BadRow, BasketFile, Fact, Purchase, Redemption, UnreadableFile
 from loyalty.memory import relax_collector
 from loyalty.operations import accrue, redeem
-from loyalty.operations.command import Command, Receipt
+from loyalty.operations.command import Receipt
 from loyalty.operations.door import Answer, Submission
 from loyalty.operations.enrol import Enrol, new_card_number
 from loyalty.operations.lanes import MAX_BULK_IN_BATCH, Lanes
@@ -363,17 +363,18 @@ def _submission(programme: Programme, named: _Named, recorded_at: datetime) -> S
     """
     fact = named.fact
     claim = None
-    command: Command
+    command: accrue.Purchase | redeem.Redeem
     if isinstance(fact, Purchase):
         command = _purchase(programme, named.member_id, fact)
     else:
         command = _redemption(programme, named.member_id, fact)
-        key = "\x1f".join((fact.source, fact.reference, "redemption"))
-        claim = Claim(ReplayKey(IMPORTER, "", key), sha256(repr(command).encode()).digest())
+        key = "\x1f".join(command.reference)
+        said = f"{named.member_id} {fact.points} {fact.occurred_at.isoformat()} {fact.store}"
+        claim = Claim(ReplayKey(IMPORTER, "", key), sha256(said.encode()).digest())
     return Submission(programme, command, Moment(_new_fact(), fact.occurred_at, recorded_at), _say, claim)
 
 
-def _purchase(programme: Programme, member_id: MemberId, fact: Purchase) -> Command:
+def _purchase(programme: Programme, member_id: MemberId, fact: Purchase) -> accrue.Purchase:
     day = programme.calendar.business_date(fact.occurred_at)
     order = Order(fact.currency, sum(line["amount"] for line in fact.lines), fact.lines)
     because = Because(fact.source, fact.reference, fact.store)
@@ -381,7 +382,7 @@ def _purchase(programme: Programme, member_id: MemberId, fact: Purchase) -> Comm
     return accrue.Purchase(member_id, order, because, claimed, day)
 
 
-def _redemption(programme: Programme, member_id: MemberId, fact: Redemption) -> Command:
+def _redemption(programme: Programme, member_id: MemberId, fact: Redemption) -> redeem.Redeem:
     day = programme.calendar.business_date(fact.occurred_at)
     wallet = "points" if "points" in programme.wallets else next(iter(programme.wallets))
     because = Because(fact.source, fact.reference, fact.store)

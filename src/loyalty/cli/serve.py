@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 import uvicorn
 from fastapi import FastAPI
+from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.supervisors import Multiprocess
 
 from loyalty.api.app import create_app
@@ -87,6 +88,13 @@ def configuration(app: Any, settings: Settings, **more: Any) -> uvicorn.Config:
 
 class Processes(Multiprocess):
     """Server processes on one socket, started again when one dies."""
+
+    def keep_subprocess_alive(self) -> None:
+        """As uvicorn does; and the metrics of a process that died no longer count as living."""
+        before = {process.pid for process in self.processes}
+        super().keep_subprocess_alive()
+        for pid in before - {process.pid for process in self.processes}:
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
     def terminate_all(self) -> None:
         """Stop accepting before the processes end, so that nobody waits at a door that will not open."""

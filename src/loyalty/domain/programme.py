@@ -119,12 +119,15 @@ class Programme(NamedTuple):
         """What time it is in this programme."""
         return self.fixed_now or wall_clock
 
+    def latest(self, wall_clock: datetime) -> datetime:
+        """The latest moment at which an event that we hear of now can have occurred."""
+        return self.now(wall_clock) + CLOCK_TOLERANCE
+
     def check_not_ahead(self, occurred_at: datetime, wall_clock: datetime) -> None:
         """Raises OccursInFuture when an event claims to lie more than `CLOCK_TOLERANCE` ahead of now."""
-        now = self.now(wall_clock)
-        if occurred_at > now + CLOCK_TOLERANCE:
+        if occurred_at > self.latest(wall_clock):
             raise OccursInFuture(
                 "occurred_at is more than five minutes ahead of the programme's clock.",
                 occurred_at=occurred_at,
-                now=now,
+                now=self.now(wall_clock),
             )

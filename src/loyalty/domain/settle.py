@@ -6,10 +6,11 @@ sweep is; the sweep is this same function in bulk, and a read is this same funct
 
 from collections.abc import Iterable
 from datetime import datetime
+from heapq import heapify, heappop, heappush
 
 from loyalty.domain.books import book_of
 from loyalty.domain.entries import Draw, Kind, Posting, posting
-from loyalty.domain.ids import MemberId
+from loyalty.domain.ids import LotId, MemberId
 from loyalty.domain.journal import write_entry
 from loyalty.domain.lots import LOTS, UNSEEN_DUE, Lot, LotState, draw_order, known_lots, take
 from loyalty.domain.members import MEMBERS, existing
@@ -22,9 +23,13 @@ def settle(draft: Draft, member_id: MemberId, until: datetime) -> None:
     member = draft.get(MEMBERS, member_id)
     if member is None or member.due_at is None or member.due_at > until:
         return
-    while (moment := _next_due(draft, member_id)) is not None and moment <= until:
-        due = sorted((lot for lot in _lots(draft, member_id) if lot.due_at == moment), key=draw_order)
-        _mature(draft, member_id, moment, [lot for lot in due if lot.state == LotState.PENDING])
+    waiting = [(lot.due_at, lot.id) for lot in _lots(draft, member_id) if lot.due_at is not None]
+    heapify(waiting)
+    while (moment := _next_due(draft, member_id, waiting)) is not None and moment <= until:
+        due = sorted(_taken(draft, waiting, moment), key=draw_order)
+        for lot in _mature(draft, member_id, moment, [lot for lot in due if lot.state == LotState.PENDING]):
+            if lot.expires_at is not None:
+                heappush(waiting, (lot.expires_at, lot.id))
         _expire(draft, member_id, moment, [lot for lot in due if lot.state == LotState.AVAILABLE])
         if existing(draft, member_id).tier_until == moment:
             lapse(draft, member_id)
@@ -49,25 +54,37 @@ def repayment(draft: Draft, member_id: MemberId, lots: Iterable[Lot]) -> tuple[l
     return postings, draws
 
 
-def _next_due(draft: Draft, member_id: MemberId) -> datetime | None:
+def _next_due(draft: Draft, member_id: MemberId, waiting: list[tuple[datetime, LotId]]) -> datetime | None:
     """No later than the earliest moment at which something of the member's falls due.
 
     What is not loaded is never due within the batch: the loader makes sure of it.
     """
-    moments = [lot.due_at for lot in _lots(draft, member_id)]
-    moments.append(existing(draft, member_id).tier_until)
-    moments.append(draft.get(UNSEEN_DUE, member_id))
+    moments = (
+        waiting[0][0] if waiting else None,
+        existing(draft, member_id).tier_until,
+        draft.get(UNSEEN_DUE, member_id),
+    )
     return min((moment for moment in moments if moment is not None), default=None)
+
+
+def _taken(draft: Draft, waiting: list[tuple[datetime, LotId]], moment: datetime) -> list[Lot]:
+    """The lots that wait for this very moment and still hold points; they wait no longer."""
+    taken = []
+    while waiting and waiting[0][0] == moment:
+        lot = draft.get(LOTS, heappop(waiting)[1])
+        if lot is not None and lot.remaining:
+            taken.append(lot)
+    return taken
 
 
 def _lots(draft: Draft, member_id: MemberId) -> list[Lot]:
     return [lot for wallet in draft.programme.wallets for lot in known_lots(draft, member_id, wallet)]
 
 
-def _mature(draft: Draft, member_id: MemberId, moment: datetime, lots: list[Lot]) -> None:
-    """Make pending lots available: one entry for the moment."""
+def _mature(draft: Draft, member_id: MemberId, moment: datetime, lots: list[Lot]) -> list[Lot]:
+    """Make pending lots available: one entry for the moment. Returns them as they are now, before any repayment."""
     if not lots:
-        return
+        return []
     ripe = [lot._replace(state=LotState.AVAILABLE.value) for lot in lots]
     for lot in ripe:
         draft.put(LOTS, lot.id, lot)
@@ -81,6 +98,7 @@ def _mature(draft: Draft, member_id: MemberId, moment: datetime, lots: list[Lot]
         postings=[*_moved(ripe, debit="pending", credit="available"), *repaid],
         draws=draws,
     )
+    return ripe
 
 
 def _expire(draft: Draft, member_id: MemberId, moment: datetime, lots: list[Lot]) -> None:

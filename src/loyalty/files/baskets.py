@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Final, NamedTuple, Self
 
 import orjson
 
+from loyalty.domain.persons import RESERVED_CHANNELS
 from loyalty.domain.texts import is_clean
 
 HEAD: Final = ("kind", "member", "source", "reference", "store", "occurred_at", "currency")
@@ -302,6 +303,8 @@ def _named(
     """Member, source, reference, store and moment of a fact. Raises _Bad."""
     if not isinstance(member, str) or not _MEMBER.fullmatch(member) or not is_clean(member):
         raise _Bad(f"member is {_shown(member)}, not channel:type:value, mem_ and 32 digits, or a card number")
+    if member.partition(":")[0] in RESERVED_CHANNELS:
+        raise _Bad(f"member is {_shown(member)}; the channels {', '.join(sorted(RESERVED_CHANNELS))} are reserved")
     return (
         member,
         _text("source", source, 64),

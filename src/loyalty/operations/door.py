@@ -129,6 +129,7 @@ def _until(asks: Iterable[Submission], locked: State) -> dict[MemberId, datetime
         member_id = ask.command.member_id
         member = locked.get(MEMBERS, member_id)
         if member is not None:
-            at = _effective(ask, member)
+            # A clock far ahead is refused later on: it must not make us load what falls due until then.
+            at = min(_effective(ask, member), max(ask.programme.latest(ask.moment.recorded_at), member.effective_at))
             until[member_id] = max(at, until.get(member_id, at))
     return until

@@ -36,10 +36,10 @@ class Enrol(NamedTuple):
     def decide(self, draft: Draft, at: datetime) -> Receipt:
         """The member exists under all its identities. Raises FieldRequired, UnderAge, IdentityTaken."""
         programme, moment = draft.programme, draft.moment
-        assert draft.get(MEMBERS, self.member_id) is None, "the id of a member that joins is new"
         self._check(programme, at)
         for identity in self.identities:
             self._bind(draft, identity, at)
+        assert draft.get(MEMBERS, self.member_id) is None, "the id of a member that joins is new"
         member = Member(
             id=self.member_id,
             number=self.number,

@@ -20,6 +20,8 @@ from loyalty.telemetry import BATCH_SIZE, QUEUE_DEPTH
 MAX_BATCH = 256
 MAX_BULK_IN_BATCH = MAX_BATCH // 2
 """Bulk and sweeps fill at most half of a batch; a till never waits behind a file."""
+PACE_S = 0.008
+"""Least time between the beginnings of two batches of a lane that has company."""
 MAX_WAITING = 4_096
 """Commands that may wait in one process; beyond it they are refused with 503."""
 MAX_WAIT_S = 2.0
@@ -48,7 +50,7 @@ class Lanes:
 
     def __init__(self, database: Database, *, count: int = 2) -> None:
         self._lanes = [_Lane(self, database) for _ in range(count)]
-        self.waiting = 0
+        self._waiting = 0
         self._open = True
 
     def start(self) -> None:
@@ -63,6 +65,16 @@ class Lanes:
     def submit_bulk(self, asks: Sequence[Submission]) -> "list[asyncio.Future[Answer]]":
         """Take all of them or raise Overloaded; the answers come in the order of the asks."""
         return self._enter(asks, bulk=True)
+
+    @property
+    def waiting(self) -> int:
+        """How many commands wait in all lanes."""
+        return self._waiting
+
+    @waiting.setter
+    def waiting(self, number: int) -> None:
+        self._waiting = number
+        QUEUE_DEPTH.set(number)
 
     def room(self) -> int:
         """How many more commands may wait."""
@@ -84,7 +96,6 @@ class Lanes:
         loop = asyncio.get_running_loop()
         now = time.monotonic()
         self.waiting += len(asks)
-        QUEUE_DEPTH.set(self.waiting)
         answers = []
         for ask in asks:
             waiting = Waiting(ask, loop.create_future(), now, bulk)
@@ -123,6 +134,8 @@ class _Lane:
         self._turn: deque[int] = deque()
         self._wake = asyncio.Event()
         self._open = True
+        self._begun = 0.0
+        self._had_company = False
         self.task: asyncio.Task[None]
         self._watch: asyncio.TimerHandle
 
@@ -149,13 +162,24 @@ class _Lane:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            await asyncio.sleep(0)  # let every request that is ready in this turn of the loop join the batch
+            await self._gather()
             batch = self._next_batch()
             try:
                 await self._commit(batch)
             except Exception as error:
                 log.exception("lane_failed")
                 _answer(batch, [error] * len(batch))
+
+    async def _gather(self) -> None:
+        """Let every request that is ready join the batch; where there is company, begin no two within `PACE_S`.
+
+        A batch costs nearly as much for one command as for ten. A lone client is never made to wait.
+        """
+        await asyncio.sleep(0)
+        early = PACE_S - (time.monotonic() - self._begun)
+        if self._had_company and early > 0 and self._open:
+            await asyncio.sleep(early)
+        self._begun = time.monotonic()
 
     def _next_batch(self) -> list[Waiting]:
         """The next batch of the programme whose turn it is. Those who waited too long are told so."""
@@ -181,6 +205,7 @@ class _Lane:
         if not batch:
             return
         BATCH_SIZE.observe(len(batch))
+        self._had_company = 1 < len(batch) < MAX_BULK_IN_BATCH
         self._watch = asyncio.get_running_loop().call_later(MAX_WAIT_S, self._refuse_late)
         try:
             _answer(batch, await retry.commit(self._database, [waiting.ask for waiting in batch]))

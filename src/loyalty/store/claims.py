@@ -11,6 +11,7 @@ from loyalty.domain.claims import IDENTITIES, REFERENCES, REPLAYS, ReferenceKey,
 from loyalty.domain.ids import EntryId, MemberId, bucket_of_key
 from loyalty.domain.persons import Identity
 from loyalty.domain.state import State
+from loyalty.store.database import fetch_one
 from loyalty.store.parts import PROGRAMME, Insert, Load, Write, keys, rows_of
 from loyalty.store.schema import BYTEA, INTEGER, SMALLINT, TEXT, TIMESTAMPTZ, UUID, ledger_table
 
@@ -164,7 +165,7 @@ async def find_identities(
     """The members that answer to the identities, outside the door. Locks nothing."""
     wanted = load_identities([(one.channel, one.type, one.lookup) for one in identities])
     values = {name: value for name, (value, _) in wanted.binds.items()}
-    rows = (await connection.execute(_FIND_IDENTITIES, {**values, PROGRAMME: programme_id})).scalar()
+    (rows,) = await fetch_one(connection, _FIND_IDENTITIES, {**values, PROGRAMME: programme_id})
     return {Identity(*key): MemberId(member_id.hex) for *key, member_id in rows or ()}
 
 

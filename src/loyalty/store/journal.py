@@ -10,8 +10,8 @@ from loyalty.store.schema import (
     BIGINT,
     BYTEA,
     DATE,
+    INTEGER,
     JSON,
-    SMALLINT,
     TEXT,
     TIMESTAMPTZ,
     UUID,
@@ -40,7 +40,7 @@ entry = ledger_table(
 posting = ledger_table(
     "posting",
     entry_id=UUID,
-    number=SMALLINT,
+    number=INTEGER,
     member_id=UUID,
     wallet=TEXT,
     debit=TEXT,
@@ -50,7 +50,7 @@ posting = ledger_table(
     store=TEXT,
     accounting_date=DATE,
 )
-draw = ledger_table("draw", entry_id=UUID, number=SMALLINT, lot_id=UUID, wallet=TEXT, points=BIGINT)
+draw = ledger_table("draw", entry_id=UUID, number=INTEGER, lot_id=UUID, wallet=TEXT, points=BIGINT)
 event = ledger_table("event", id=UUID, member_id=UUID, sequence=BIGINT, type=TEXT, recorded_at=TIMESTAMPTZ)
 
 _INSERT_ENTRY = Insert(entry)

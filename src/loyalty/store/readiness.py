@@ -32,18 +32,27 @@ async def _too_strong(engine: AsyncEngine) -> str | None:
     """What the role may that a running service must not; None when it is weak enough."""
     async with engine.connect() as connection:
         row = (await connection.execute(_POWERS)).one()
-    powers = ("is a superuser", "bypasses row-level security", "owns the tables", "may change the journal")
+    powers = (
+        "is a superuser",
+        "bypasses row-level security",
+        "may create roles",
+        "owns the tables",
+        "may change the journal",
+    )
     return next((power for power, holds in zip(powers, row, strict=True) if holds), None)
 
 
 _POWERS = text(
     """
-    select r.rolsuper,
-           r.rolbypassrls,
-           pg_has_role(current_user, c.relowner, 'member'),
-           has_table_privilege(c.oid, 'update') or has_table_privilege(c.oid, 'delete')
-             or has_table_privilege(c.oid, 'truncate')
+    select bool_or(r.rolsuper),
+           bool_or(r.rolbypassrls),
+           bool_or(r.rolcreaterole),
+           bool_or(pg_has_role(current_user, c.relowner, 'member')),
+           bool_or(has_any_column_privilege(c.oid, 'update') or has_table_privilege(c.oid, 'delete')
+                   or has_table_privilege(c.oid, 'truncate'))
       from pg_roles r, pg_class c
-     where r.rolname = current_user and c.oid = 'entry'::regclass
+     where r.rolname = current_user
+       and c.oid in ('entry'::regclass, 'posting'::regclass, 'draw'::regclass, 'event'::regclass,
+                     'reference'::regclass, 'tier_step'::regclass, 'consent'::regclass)
     """
 )

@@ -266,7 +266,7 @@ _ENTRY = "left join entry e on e.bucket = x.bucket and e.programme_id = x.progra
 _MEMBER = "left join member m on m.bucket = x.bucket and m.programme_id = x.programme_id and m.id = x.member_id"
 _LOT = "left join lot l on l.bucket = x.bucket and l.programme_id = x.programme_id and l.id = x.lot_id"
 _CLAIMING = (
-    "left join entry e on e.bucket = loyalty_bucket(x.entry_id) and e.programme_id = x.programme_id"
+    "left join entry e on e.bucket = get_byte(uuid_send(x.entry_id), 15) and e.programme_id = x.programme_id"
     " and e.id = x.entry_id"
 )
 _NUMBERED = f"{_hex('x.entry_id')} || ' ' || x.number"
