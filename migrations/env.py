@@ -15,7 +15,7 @@ def run_offline() -> None:
 
 
 def run_online(connection: Connection) -> None:
-    """Migrate over the connection that `loyalty.cli.migrate` hands in, one transaction for each revision."""
+    """Migrate over the connection that `loyalty.store.migrations` hands in, one transaction for each revision."""
     context.configure(connection=connection, transaction_per_migration=True)
     with context.begin_transaction():
         connection.exec_driver_sql(f"set lock_timeout = '{LOCK_TIMEOUT}'")

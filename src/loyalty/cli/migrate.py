@@ -25,8 +25,8 @@ def migrate(
 ) -> None:
     """Bring the database to the newest revision, and make the login roles that run and clean.
 
-    Needs LOYALTY_MIGRATION_URL (the role that owns), and creates or keeps the roles that LOYALTY_DATABASE_URL and
-    LOYALTY_CLEANER_URL log in as, with the passwords in these URLs.
+    Needs LOYALTY_MIGRATION_URL (the role that owns), LOYALTY_DATABASE_URL and LOYALTY_SECRET; --sql needs none. Creates
+    or keeps the roles that LOYALTY_DATABASE_URL and LOYALTY_CLEANER_URL log in as, with the passwords in these URLs.
     """
     if sql:
         typer.echo(migrations.upgrade_sql())

@@ -29,8 +29,9 @@ def programme(
 ) -> None:
     """Create a programme unless it exists, and print a new API key for it: shown once, kept only as a keyed hash.
 
-    Needs LOYALTY_MIGRATION_URL (the role that owns) and LOYALTY_SECRET. Start from --show-settings: currency, time
-    zone, wallets (points per unit of minor currency units, pending time, expiry), the ladder of tiers.
+    Needs LOYALTY_MIGRATION_URL (the role that owns), LOYALTY_DATABASE_URL and LOYALTY_SECRET. Start from
+    --show-settings: currency, time zone, wallets (points per unit of minor currency units, pending time, expiry), the
+    ladder of tiers, the sources whose numbers begin again.
     """
     if show:
         typer.echo(orjson.dumps(orjson.loads(settings_json(DEMO)), option=orjson.OPT_INDENT_2))

@@ -31,13 +31,16 @@ console = Console(highlight=False, soft_wrap=True)
 def verify(
     programme: Annotated[str | None, typer.Option(help="Only the programme of this code.", show_default=False)] = None,
 ) -> None:
-    """Work everything out again from the journal and compare: the proof that no row was changed behind our back.
+    """Work everything out again from the journal and compare: find what does not agree with it.
 
     Recomputes the hash of every entry and each member's chain, balances, books, lots, net spend, tiers, references
-    and the trial balance. Reads everything, changes nothing, and may run beside the service.
+    and the trial balance. Reads these, changes nothing, and may run beside the service.
+
+    The hash has no key: a history rewritten with all its hashes and totals agrees again, and so does one whose last
+    entries are gone with all that follows from them. Identities, persons, consents, events, replays: not checked.
 
     Each finding names the table, the row and the number of the invariant it breaks; then the exit code is 1.
-    Needs LOYALTY_DATABASE_URL.
+    Needs LOYALTY_DATABASE_URL and LOYALTY_SECRET.
     """
     settings = load_settings()
     configure_logging("warning", human=True)

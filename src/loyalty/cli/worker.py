@@ -17,7 +17,8 @@ from loyalty.worker.worker import run_worker
 def worker() -> None:
     """Settle what is due and delete what is old, round after round, until SIGTERM.
 
-    Needs LOYALTY_DATABASE_URL; deletes old replays only with LOYALTY_CLEANER_URL. Several workers are harmless.
+    Needs LOYALTY_DATABASE_URL and LOYALTY_SECRET; deletes answers older than LOYALTY_REPLAY_DAYS only with
+    LOYALTY_CLEANER_URL. Several workers are harmless.
     """
     settings = load_settings()
     configure_logging(settings.log_level)

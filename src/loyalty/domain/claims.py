@@ -1,6 +1,7 @@
 """Claims: what may be taken once. A key replays its answer for a while; a reference is taken for ever.
 
-Scope of a key: programme, API client (it survives the rotation of its key), subject (a member's token), key.
+Scope of a key: programme, API client (not its API key, so that a rotation need not change it; no command rotates
+yet), subject (for members' own tokens; '' until there are any), key.
 Scope of a reference: programme, source, reference and kind, and the business date where a source's receipt
 numbers begin again.
 """

@@ -15,7 +15,7 @@ LotId = NewType("LotId", str)
 
 BUCKETS = 256
 MAX_ORDINAL = 0xFFFF
-"""Most ids one fact can mint. A settlement that needs more is cut by its caller."""
+"""Most ids one fact can mint. Nothing cuts a settlement that needs more: its command fails loudly."""
 
 
 class Mint:

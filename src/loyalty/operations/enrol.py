@@ -89,7 +89,7 @@ def new_card_number() -> str:
     """A card number nobody can guess: a 6, fourteen random digits and a check digit (Luhn).
 
     With ten million members, one enrolment in ten million meets a number that is taken; the claim on it then
-    refuses (`identity_taken`), and the next try draws another.
+    refuses (`identity_taken`). The refusal is frozen under its key; a new key draws another number.
     """
     digits = "6" + "".join(str(secrets.randbelow(10)) for _ in range(CARD_DIGITS - 2))
     return digits + _check_digit(digits)

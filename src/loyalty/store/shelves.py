@@ -1,6 +1,6 @@
 """The one registry of shelves and journals: what a batch locks, loads and writes, in this order.
 
-Adding a noun adds a domain file, a store file and one line here.
+Adding a noun takes a domain file, a store file and its lines here: what it wants, how it is placed, what it writes.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
