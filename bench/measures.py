@@ -4,7 +4,6 @@ A measure takes the contenders, which all run from the first round to the last, 
 """
 
 import os
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -12,8 +11,7 @@ from dataclasses import dataclass, field
 from bench import pgbench, servers
 from bench.count import Count
 from bench.ground import Ground
-from bench.load import constant_rate, wrk
-from bench.members import FIRST_CARD
+from bench.load import wrk
 
 CORES = os.cpu_count() or 1
 MANY = 256
@@ -86,19 +84,9 @@ def _redemptions(them: Contenders, seconds: float) -> Count:
 
 
 def _half_rate(them: Contenders, seconds: float) -> Count:
-    ground = them.ground
-    peak = them.peak or _accruals(them, seconds).rate
-    plan = constant_rate.Plan(
-        port=them.service,
-        token=ground.token,
-        run=secrets.token_hex(4),
-        first_card=FIRST_CARD,
-        members=ground.members,
-        rate=peak / 2,
-        seconds=seconds,
-        warm_up_s=seconds * WARM_UP_SHARE,
-    )
-    return constant_rate.accruals(plan)
+    rate = (them.peak or _accruals(them, seconds).rate) / 2
+    wrk.load(them.ground, them.service, "accrual", connections=256, seconds=seconds * WARM_UP_SHARE, rate=rate)
+    return wrk.load(them.ground, them.service, "accrual", connections=256, seconds=seconds, rate=rate)
 
 
 def _pgbench(*, hot: bool) -> Measure:

@@ -39,6 +39,14 @@ function init(args)
   math.randomseed(os.time() * 100 + thread_number)
 end
 
+-- Where a rate is asked for, each connection rests a random while before it sends; wrk does not count the rest.
+local rest = tonumber(os.getenv("REST_MS") or "")
+if rest then
+  function delay()
+    return math.random(0, 2 * rest)
+  end
+end
+
 function request()
   made = made + 1
   return make[kind]()

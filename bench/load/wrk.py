@@ -1,4 +1,4 @@
-"""Closed-loop load from wrk: as many requests as its connections get answered."""
+"""Load from wrk: as many requests as its connections get answered, or about so many a second."""
 
 import json
 import os
@@ -13,6 +13,8 @@ from bench.members import FIRST_CARD
 from bench.processors import Meter, let_finish
 
 SCRIPT = Path(__file__).with_name("requests.lua")
+USUAL_LATENCY_MS = 15
+"""What a request takes of a connection's time besides its rest, when it is sent at a rate."""
 BULK = 500
 """Accruals in one bulk call, as in the script."""
 
@@ -23,8 +25,21 @@ def require_wrk() -> None:
         raise SystemExit("wrk is not installed: apt-get install wrk")
 
 
-def load(ground: Ground, port: int, kind: str, *, connections: int, seconds: float, start: int = 0) -> Count:
-    """What the server on the port answers to requests of a kind; redemptions `start` where the last ones ended."""
+def load(
+    ground: Ground,
+    port: int,
+    kind: str,
+    *,
+    connections: int,
+    seconds: float,
+    start: int = 0,
+    rate: float | None = None,
+) -> Count:
+    """What the server on the port answers to requests of a kind; redemptions `start` where the last ones ended.
+
+    With a `rate`, the connections rest at random between their requests, so that together they send about so many a
+    second, far apart from one another; latency is measured from the sending.
+    """
     threads = min(connections, os.cpu_count() or 1)
     command = [
         *("wrk", f"--threads={threads}", f"--connections={connections}", f"--duration={max(1, round(seconds))}s"),
@@ -32,8 +47,9 @@ def load(ground: Ground, port: int, kind: str, *, connections: int, seconds: flo
         *(kind, ground.token, secrets.token_hex(4), str(ground.members), str(FIRST_CARD), str(start)),
         str(ground.member_ids),
     ]
+    rests = {} if rate is None else {"REST_MS": str(max(0, round(1000 * connections / rate - USUAL_LATENCY_MS)))}
     with Meter() as meter:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **rests})
     let_finish()
     try:
         said = json.loads(done.stderr.splitlines()[-1])

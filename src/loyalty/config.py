@@ -26,7 +26,7 @@ class Settings(BaseSettings):
         SecretStr, Field(description="At least 32 characters; seals persons, hashes keys and identities.")
     ]
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
-    lanes: Annotated[int, Field(ge=1, le=16, description="Batches in flight at a time, per process.")] = 2
+    lanes: Annotated[int, Field(ge=1, le=16, description="Batches in flight at a time, per process.")] = 1
     replay_days: Annotated[int, Field(ge=1, le=3650, description="How long answers are replayed.")] = 30
     max_body_bytes: Annotated[int, Field(ge=1_024, description="Largest request body.")] = 4 * 2**20
     shutdown_s: Annotated[int, Field(ge=1, le=600, description="Deadline for draining on SIGTERM.")] = 20

@@ -39,5 +39,5 @@ class Resolver:
             self._known.popitem(last=False)
 
     async def _fetch(self, programme: Programme, identities: list[Identity]) -> dict[Identity, MemberId]:
-        async with self._database.transaction(programme.id) as connection:
+        async with self._database.single() as connection:
             return await claims.find_identities(connection, programme.id, identities)

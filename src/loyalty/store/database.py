@@ -133,6 +133,17 @@ class Database:
             raise
         self.resting.append(connection)
 
+    @asynccontextmanager
+    async def single(self) -> AsyncIterator[AsyncConnection]:
+        """A connection of the door for one statement that is its own transaction and opens the wall by itself."""
+        connection = self.resting.pop() if self.resting else await self.door.connect()
+        try:
+            yield connection
+        except BaseException:
+            await _give_up(connection)
+            raise
+        self.resting.append(connection)
+
     async def _rest_no_more(self) -> None:
         """Give up every connection that rests."""
         while self.resting:
