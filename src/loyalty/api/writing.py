@@ -146,11 +146,16 @@ def claim_of(call: Call, key: str, body: Body) -> Claim:
 
 def is_dry_run(call: Call) -> bool:
     """Whether the query asks for a decision without consequences. Raises Problem `invalid_request`."""
-    if not call.request.scope["query_string"]:
+    if not call.request.query_params:
         return False
-    given = call.request.query_params.get("dry_run", "false").lower()
-    if given not in (*_TRUE, *_FALSE):
-        raise Problem("invalid_request", "dry_run is true or false.", errors=[{"field": "query.dry_run"}])
+    query = call.request.query_params.multi_items()
+    given = query[0][1].lower()
+    if len(query) != 1 or query[0][0] != "dry_run" or given not in (*_TRUE, *_FALSE):
+        raise Problem(
+            "invalid_request",
+            "A write takes one query parameter, dry_run: true or false.",
+            errors=[{"field": "query.dry_run"}],
+        )
     return given in _TRUE
 
 
