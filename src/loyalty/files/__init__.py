@@ -1,1 +1,1 @@
-"""File formats in and out. A reader here turns hostile bytes into facts or says which row is bad, and why."""
+"""File formats in. A reader here turns hostile bytes into facts or says which row is bad, and why."""

@@ -117,7 +117,7 @@ class Database:
         It is begun and ended here, not by SQLAlchemy: so the wall goes up in the round trip that begins it. Its
         connection rests between two batches, outside the pool: handing it in and out costs a sixth of a lone command.
         """
-        connection = self.resting.pop() if self.resting else await self.door.connect()
+        connection = await self._rested()
         try:
             driver = driver_of(connection)
             patience = f"; set local lock_timeout = {HASTY_LOCK_TIMEOUT_MS:d}" if hasty else ""
@@ -136,13 +136,17 @@ class Database:
     @asynccontextmanager
     async def single(self) -> AsyncIterator[AsyncConnection]:
         """A connection of the door for one statement that is its own transaction and opens the wall by itself."""
-        connection = self.resting.pop() if self.resting else await self.door.connect()
+        connection = await self._rested()
         try:
             yield connection
         except BaseException:
             await _give_up(connection)
             raise
         self.resting.append(connection)
+
+    async def _rested(self) -> AsyncConnection:
+        """A connection of the door that rests, or a new one."""
+        return self.resting.pop() if self.resting else await self.door.connect()
 
     async def _rest_no_more(self) -> None:
         """Give up every connection that rests."""
