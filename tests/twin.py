@@ -149,7 +149,8 @@ class World:
         if fact.occurred_at > fact.learnt_at + timedelta(minutes=5):
             raise Refused("occurred_at_in_future", curable=True)
         person = self.people.get(fact.who)
-        now = max(fact.occurred_at, person.place) if person else fact.occurred_at
+        now = min(fact.occurred_at, fact.learnt_at)
+        now = max(now, person.place) if person else now
         if person:
             self.catch_up(person, now, fact)
         if fact.verb == "enrol":
@@ -173,7 +174,8 @@ class World:
                 raise Refused("identity_taken")
             self.identities.add(fact.identity)
         tier, _ = self.rules.ladder[0]
-        person = Person(fact.occurred_at, fact.learnt_at, tier, fact.occurred_at)
+        joined = min(fact.occurred_at, fact.learnt_at)
+        person = Person(joined, fact.learnt_at, tier, joined)
         self.people[fact.who] = person
         return person
 
@@ -274,7 +276,7 @@ class World:
             if not lot.pending and (paid := min(lot.left, self.owed(person, lot.wallet, moves))):
                 moves.append((lot.wallet, "available", "owed", paid))
                 draws += self.draw([lot], paid)
-        person.place = max(person.place, occurred_at)
+        person.place = max(person.place, min(occurred_at, fact.learnt_at))
         person.learnt = max(person.learnt, fact.learnt_at)
         line = {
             "kind": kind,

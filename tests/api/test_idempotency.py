@@ -199,6 +199,13 @@ async def test_a_dry_run_refuses_what_the_real_call_would(shop: Shop) -> None:
     refused(answer, 409, "insufficient_points")
 
 
+async def test_a_request_has_one_key(shop: Shop) -> None:
+    headers = [("Idempotency-Key", "k-1"), ("Idempotency-Key", "k-2"), ("Content-Type", "application/json")]
+    headers.append(("Authorization", f"Bearer {shop.till.token}"))
+    answer = await shop.till.http.post("/v1/members", content=b"{}", headers=headers)
+    refused(answer, 400, "idempotency_key_invalid")
+
+
 async def test_dry_run_is_true_or_false(shop: Shop) -> None:
     answer = await shop.till.post("/v1/members", {}, dry_run="perhaps")
     refused(answer, 422, "invalid_request")

@@ -165,6 +165,63 @@ async def test_control_characters_in_what_is_personal_are_refused(shop: Shop, ch
         refused(await shop.till.post("/v1/members", body), 422, "invalid_request")
 
 
+@pytest.mark.parametrize("text", ["a\u200bb", "a ", " a", "\u2066a", "a\u00ad", "e\u0301", "a\u00a0b", "\ufeffa"])
+@pytest.mark.parametrize("field", ["source", "reference", "store"])
+async def test_what_machines_compare_holds_nothing_unseen(shop: Shop, field: str, text: str) -> None:
+    member = await shop.enrols()
+    refused(await shop.till.post("/v1/accruals", {**a_grant(member), field: text}), 422, "invalid_request")
+    identity = {"channel": "wechat", "type": "openid", "value": text}
+    refused(await shop.till.post("/v1/members", {"identities": [identity]}), 422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "phone", ["tel:+8613800138000", "+8613800138000 (Li)", "call +8613800138000", "+86138001٣٣8000"]
+)
+async def test_a_phone_is_not_looked_for_in_a_text(shop: Shop, phone: str) -> None:
+    refused(await shop.till.post("/v1/members", {"phone": phone}), 422, "invalid_request")
+
+
+async def test_a_phone_may_be_written_in_groups(shop: Shop) -> None:
+    await shop.enrols(phone="+86 138-0013-8000")
+    accepted(await shop.till.post("/v1/accruals", a_grant({"phone": "+8613800138000"})))
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/members", b'{"name": "Li", "name": "Lei"}'),
+        ("/v1/accruals", b'{"points": 1, "points": 2}'),
+        ("/v1/accruals", b'{"member": {"id": "a", "id": "b"}, "points": 1}'),
+        ("/v1/accruals/bulk", b'{"items": [{"points": 1, "points": 1}]}'),
+        ("/v1/redemptions", b'{"points": 1, "\\u0070oints": 1}'),
+    ],
+)
+async def test_a_field_that_stands_twice_is_malformed(shop: Shop, path: str, body: bytes) -> None:
+    refused(await shop.till.post(path, body), 400, "malformed_json")
+
+
+async def test_a_field_that_stands_twice_in_a_good_body_is_malformed(shop: Shop) -> None:
+    member = await shop.enrols()
+    good = raw(a_grant(member, 5))
+    refused(await shop.till.post("/v1/accruals", good[:-1] + b', "points": 5}'), 400, "malformed_json")
+
+
+@pytest.mark.parametrize("query", ["colour=red", "limit=1&limit=2", "Limit=1", "dry_run=true"])
+async def test_a_read_takes_the_parameters_it_knows_once(shop: Shop, query: str) -> None:
+    member = await shop.enrols()
+    for read in ("entries", "balance"):
+        path = f"/v1/members/{member['id']}/{read}"
+        refused(await shop.till.send("GET", f"{path}?{query}"), 422, "invalid_request")
+        accepted(await shop.till.send("GET", f"{path}?{'limit=1' if read == 'entries' else ''}"))
+
+
+@pytest.mark.parametrize("query", ["dry-run=true", "dry_run=false&dry_run=true", "dry_run=true&limit=1"])
+async def test_a_misspelt_dry_run_does_not_write(shop: Shop, query: str) -> None:
+    headers = {"Idempotency-Key": "k-1", "Content-Type": "application/json"}
+    answer = await shop.till.send("POST", f"/v1/members?{query}", content=b"{}", headers=headers)
+    refused(answer, 422, "invalid_request")
+
+
 async def test_half_a_character_is_no_json(shop: Shop) -> None:
     refused(await shop.till.post("/v1/members", b'{"name": "\\ud800"}'), 400, "malformed_json")
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loyalty.domain.books import ACCOUNTS, DEBIT_NORMAL, EMPTY, Balance, Book, move
+from loyalty.domain.bounds import MAX_POINTS
 from loyalty.domain.entries import posting
-from loyalty.domain.programme import MAX_POINTS
 from loyalty.domain.refusals import AmountOutOfRange
 
 

@@ -33,7 +33,7 @@ def entries_on(draft: Draft) -> list[Entry]:
 
 
 def settled(*lots: Lot, until: str) -> list[tuple[str, str, int]]:
-    draft = a_draft(*lots)
+    draft = a_draft(*lots, when=until)
     settle(draft, a_member_id(1), at(until))
     return told(entries_on(draft))
 

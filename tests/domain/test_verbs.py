@@ -145,6 +145,18 @@ def test_the_till_may_run_five_minutes_ahead_and_no_more() -> None:
     assert code_of(desk.buys(anna, 100, "2026-02-01 12:05:01")) == "occurred_at_in_future"
 
 
+def test_a_till_that_runs_ahead_makes_nothing_due_earlier() -> None:
+    desk = Desk()
+    desk.now = at("2026-02-01 12:00")
+    anna = desk.enrols("2026-01-01")
+    desk.gives(anna, 7, "2026-01-01", expires_at="2026-02-01 12:03")
+    desk.buys(anna, 100, "2026-02-01 12:05")
+    assert desk.balance(anna) == Balance(available=8), "the 7 last another three minutes"
+    [_, earn] = desk.entries(anna)
+    assert (earn.occurred_at, earn.effective_at) == (at("2026-02-01 12:05"), at("2026-02-01 12:00"))
+    assert desk.lots(anna)[-1].earned_at == at("2026-02-01 12:05")
+
+
 def test_a_programme_whose_clock_stands_still_judges_the_future_by_it() -> None:
     desk = Desk(a_programme(fixed_now=at("2017-12-31")))
     desk.now = at("2026-02-01")

@@ -13,11 +13,11 @@ from loyalty.api import answers, problems
 from loyalty.api.access import ACCRUALS_WRITE
 from loyalty.api.answers import Answer, ProblemAnswer, WriteAnswer, to_json
 from loyalty.api.bodies import (
-    MAX_LINES,
     Amount,
     Body,
     Currency,
     Instant,
+    Label,
     MemberName,
     OwnKey,
     Points,
@@ -28,11 +28,12 @@ from loyalty.api.bodies import (
     Text,
     WalletName,
 )
-from loyalty.api.documented import writes
+from loyalty.api.documented import KEY_PER_ITEM, writes
 from loyalty.api.lean import Call, Calling, LeanRoute
 from loyalty.api.problems import Problem
 from loyalty.api.service import wall_clock
 from loyalty.api.writing import claim_of, is_dry_run, replayed_or_refused, submission, write
+from loyalty.domain.bounds import MAX_LINES
 from loyalty.domain.claims import reference_key
 from loyalty.domain.earning import Order, Term
 from loyalty.domain.entries import Because
@@ -55,9 +56,9 @@ MAX_ITEMS = 1_000
 class LineBody(Body):
     """One line of an order."""
 
-    line_id: Annotated[Text, Field(min_length=1, max_length=64, examples=["1"])]
-    sku: Annotated[Text, Field(min_length=1, max_length=64, examples=["LEGO-1"])]
-    category: Annotated[Text | None, Field(max_length=64, examples=["toys"])] = None
+    line_id: Annotated[Label, Field(min_length=1, max_length=64, examples=["1"])]
+    sku: Annotated[Label, Field(min_length=1, max_length=64, examples=["LEGO-1"])]
+    category: Annotated[Label | None, Field(max_length=64, examples=["toys"])] = None
     quantity: Quantity
     amount: Amount
     discount: Amount | None = None
@@ -182,7 +183,11 @@ async def accrue(call: Calling, body: AccrualBody) -> Response:
     )
 
 
-@router.post("/v1/accruals/bulk", summary="Earn points, many at once", **writes(ACCRUALS_WRITE, 200, BulkAnswer))
+@router.post(
+    "/v1/accruals/bulk",
+    summary="Earn points, many at once",
+    **writes(ACCRUALS_WRITE, 200, BulkAnswer, key=KEY_PER_ITEM, replayed=False),
+)
 async def accrue_in_bulk(call: Calling, body: BulkBody) -> Response:
     """Each item has a key of its own (its source, reference and kind by default): a retry replays item by item."""
     if len(body.items) > call.service.lanes.room():

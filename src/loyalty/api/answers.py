@@ -95,7 +95,7 @@ class ProblemAnswer(BaseModel):
     status: int
     detail: str
     code: str = Field(examples=["insufficient_points"])
-    retryable: bool = Field(description="Whether the same request may succeed later, unchanged.")
+    retryable: bool = Field(description="Whether to send the same request again after a moment (429, 503).")
     request_id: str | None = None
 
 

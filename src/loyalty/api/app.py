@@ -89,7 +89,9 @@ async def _on_refusal(request: Request, refusal: Exception) -> Response:
 async def _on_invalid(request: Request, error: Exception) -> Response:
     """Where the request does not fit, and why; never what was in it."""
     assert isinstance(error, RequestValidationError)
-    errors = [{"field": ".".join(str(part) for part in one["loc"]), "problem": one["msg"]} for one in error.errors()]
+    errors = [
+        {"field": ".".join(str(part)[:64] for part in one["loc"]), "problem": one["msg"]} for one in error.errors()
+    ]
     problem = Problem("invalid_request", f"{errors[0]['field']}: {errors[0]['problem']}", errors=errors[:20])
     return await _on_problem(request, problem)
 

@@ -7,15 +7,10 @@ from typing import Annotated, Any
 import phonenumbers
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from loyalty.domain.bounds import EARLIEST, LATEST, MAX_AMOUNT, MAX_POINTS, MAX_QUANTITY
 from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.persons import RESERVED_CHANNELS
-from loyalty.domain.programme import MAX_POINTS
-from loyalty.domain.texts import is_clean
-
-MAX_LINES = 500
-"""Most lines of one order."""
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+from loyalty.domain.texts import is_clean, is_plain
 
 
 class Body(BaseModel):
@@ -53,6 +48,12 @@ def _no_control_characters(value: str) -> str:
     return value
 
 
+def _nothing_unseen(value: str) -> str:
+    if not is_plain(value):
+        raise ValueError("must hold printable characters (NFC) and no outer spaces")
+    return value
+
+
 Instant = Annotated[
     AwareDatetime,
     BeforeValidator(_rfc_3339),
@@ -62,18 +63,21 @@ Instant = Annotated[
 Day = Annotated[date, BeforeValidator(_day)]
 Birthday = Annotated[date, Field(ge=date(1900, 1, 1)), BeforeValidator(_day)]
 Text = Annotated[str, AfterValidator(_no_control_characters)]
+"""Words for people to read."""
+Label = Annotated[str, AfterValidator(_nothing_unseen)]
+"""Words that machines compare."""
 Points = Annotated[int, Field(strict=True, ge=1, le=MAX_POINTS, description="Whole points.", examples=[100])]
 Amount = Annotated[
     int,
-    Field(strict=True, ge=0, le=10**12, description="Minor units of the currency (cents, fen).", examples=[19900]),
+    Field(strict=True, ge=0, le=MAX_AMOUNT, description="Minor units of the currency (cents, fen).", examples=[19900]),
 ]
-Quantity = Annotated[int, Field(strict=True, ge=0, le=10**9, description="Pieces.", examples=[1])]
+Quantity = Annotated[int, Field(strict=True, ge=0, le=MAX_QUANTITY, description="Pieces.", examples=[1])]
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217.", examples=["CNY"])]
 Source = Annotated[
-    Text, Field(min_length=1, max_length=64, description="The system that reports the fact.", examples=["pos-1"])
+    Label, Field(min_length=1, max_length=64, description="The system that reports the fact.", examples=["pos-1"])
 ]
 Reference = Annotated[
-    Text,
+    Label,
     Field(
         min_length=1,
         max_length=128,
@@ -81,7 +85,7 @@ Reference = Annotated[
         examples=["SH-001-000042"],
     ),
 ]
-Store = Annotated[Text, Field(min_length=1, max_length=64, description="The shop.", examples=["SH-001"])]
+Store = Annotated[Label, Field(min_length=1, max_length=64, description="The shop.", examples=["SH-001"])]
 OwnKey = Annotated[
     str, Field(pattern=r"^[\x21-\x7e]{1,255}$", description="An idempotency key.", examples=["pos-1-42"])
 ]
@@ -103,7 +107,12 @@ def _as_e164(phone: str) -> str:
 
 Phone = Annotated[
     str,
-    Field(max_length=32, description="International form; personal data.", examples=["+8613800138000"]),
+    Field(
+        max_length=32,
+        pattern=r"^\+[0-9][0-9 ().-]*$",  # the parser would find a number in any text around it
+        description="International form; personal data.",
+        examples=["+8613800138000"],
+    ),
     AfterValidator(_as_e164),
 ]
 
@@ -125,9 +134,9 @@ def _not_ours(channel: str) -> str:
 class Channelled(Body):
     """What a channel knows the member by."""
 
-    channel: Annotated[Text, Field(min_length=1, max_length=32, examples=["wechat"]), AfterValidator(_not_ours)]
-    type: Annotated[Text, Field(min_length=1, max_length=32, examples=["openid"])]
-    value: Annotated[Text, Field(min_length=1, max_length=256, examples=["oX1"])]
+    channel: Annotated[Label, Field(min_length=1, max_length=32, examples=["wechat"]), AfterValidator(_not_ours)]
+    type: Annotated[Label, Field(min_length=1, max_length=32, examples=["openid"])]
+    value: Annotated[Label, Field(min_length=1, max_length=256, examples=["oX1"])]
 
 
 class MemberName(Body):

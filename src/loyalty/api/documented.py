@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from loyalty.api.answers import Answer, ProblemAnswer
+from loyalty.api.lean import DRY_RUN
 from loyalty.api.problems import MEDIA_TYPE
-from loyalty.api.writing import WRITES
+from loyalty.api.writing import MAX_KEY
 
+ONE_KEY = "Required unless dry_run is true. The same key and request replay the same answer."
+KEY_PER_ITEM = "Not needed: every item has a key of its own, and a retry of the call replays item by item."
 _ALWAYS = (401, 403, 422, 500, 503)
 _WITH_BODY = (400, 413, 415)
 
@@ -16,12 +19,30 @@ def reads(scope: str, answer: type[Answer], *problems: int) -> dict[str, Any]:
     return {"openapi_extra": _extra(scope), "responses": _responses(200, answer, (*_ALWAYS, 400, *problems))}
 
 
-def writes(scope: str, status: int, answer: type[Answer], *problems: int) -> dict[str, Any]:
-    """Keyword arguments of a route that goes through the door."""
+def writes(
+    scope: str, status: int, answer: type[Answer], *problems: int, key: str = ONE_KEY, replayed: bool = True
+) -> dict[str, Any]:
+    """Keyword arguments of a route that goes through the door. `key`: what its Idempotency-Key is for."""
+    parameters = [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "description": key,
+            "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY},
+        },
+        {
+            "name": DRY_RUN,
+            "in": "query",
+            "required": False,
+            "description": "Decide and answer as usual, then drop it: nothing is written, no key is taken.",
+            "schema": {"type": "boolean", "default": False},
+        },
+    ]
     return {
         "status_code": status,
-        "openapi_extra": {**_extra(scope), **WRITES},
-        "responses": _responses(status, answer, (*_ALWAYS, *_WITH_BODY, *problems), replayed=True),
+        "openapi_extra": {**_extra(scope), "parameters": parameters},
+        "responses": _responses(status, answer, (*_ALWAYS, *_WITH_BODY, *problems), replayed=replayed),
     }
 
 

@@ -4,6 +4,7 @@ The law of `LeanRoute`: delete it, use `StrictRoute` in its place, and only spee
 corpus through both and compares bytes.
 """
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, get_type_hints
 
@@ -21,6 +22,8 @@ from loyalty.api.service import Service
 
 Handler = Callable[[Request], Awaitable[Response]]
 NO_JSON = "The body is not one JSON value that we can read."
+DRY_RUN = "dry_run"
+"""The one query parameter of a write."""
 
 
 class Call:
@@ -79,7 +82,10 @@ class StrictRequest(Request):
 
     async def json(self) -> Any:
         """Raises Problem `malformed_json`."""
-        return _strict_json(await self.body())
+        raw = await self.body()
+        given = _strict_json(raw)
+        _refuse_twins(raw)
+        return given
 
 
 class StrictRoute(APIRoute):
@@ -102,9 +108,12 @@ class StrictRoute(APIRoute):
         """What every request of this route passes first."""
         scope: str = (self.openapi_extra or {})["x-scope"]
         takes_json = self.body_field is not None
+        known = {DRY_RUN} if takes_json else {str(parameter.alias) for parameter in self.dependant.query_params}
 
         async def admission(request: Request) -> Call:
             call = await admit(request, scope)
+            if request.scope["query_string"]:
+                _check_query(request, known)
             if takes_json and not _is_json(request.headers.get("content-type")):
                 raise Problem("unsupported_media_type", "Send the body as application/json.")
             return call
@@ -134,6 +143,7 @@ class LeanRoute(StrictRoute):
             raw = await request.body()
             try:
                 body = adapter.validate_json(raw)
+                _refuse_twins(raw)
             except ValidationError:
                 body = _read_slowly(adapter, raw)
             return await endpoint(call, **request.path_params, body=body)  # type: ignore[no-any-return]
@@ -144,6 +154,7 @@ class LeanRoute(StrictRoute):
 def _read_slowly(adapter: TypeAdapter[Any], raw: bytes) -> Any:
     """What FastAPI would have made of the body, in its words. Raises Problem, RequestValidationError."""
     given = _strict_json(raw)
+    _refuse_twins(raw)
     try:
         return adapter.validate_python(given, from_attributes=True)
     except ValidationError as error:
@@ -157,6 +168,32 @@ def _strict_json(raw: bytes) -> Any:
         return from_json(raw, allow_inf_nan=False)
     except ValueError:
         raise Problem("malformed_json", NO_JSON) from None
+
+
+def _check_query(request: Request, known: set[str]) -> None:
+    """A misspelt parameter must not pass unnoticed, nor one that is given twice. Raises Problem `invalid_request`."""
+    seen: set[str] = set()
+    for name, _ in request.query_params.multi_items():
+        if name not in known or name in seen:
+            raise Problem(
+                "invalid_request",
+                f"The query takes {', '.join(sorted(known)) or 'no parameters'}; each at most once.",
+                errors=[{"field": f"query.{name[:64]}", "problem": "is unknown or given twice"}],
+            )
+        seen.add(name)
+
+
+def _refuse_twins(raw: bytes) -> None:
+    """Two readers may take different ones of two fields of the same name. Raises Problem `malformed_json`."""
+    _TWINS.decode(raw.decode())
+
+
+def _names_once(pairs: list[tuple[str, Any]]) -> None:
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise Problem("malformed_json", "A field stands twice in one object of the body.")
+
+
+_TWINS = json.JSONDecoder(object_pairs_hook=_names_once, parse_int=str, parse_float=str)
 
 
 def _declared_size(request: Request) -> int:

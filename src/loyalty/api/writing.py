@@ -3,13 +3,12 @@
 import re
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 from starlette.responses import Response
 
 from loyalty.api import problems
 from loyalty.api.bodies import Body, MemberName, parse_id
-from loyalty.api.lean import Call
+from loyalty.api.lean import DRY_RUN, Call
 from loyalty.api.problems import Problem
 from loyalty.api.service import new_fact, wall_clock
 from loyalty.domain.claims import Claim, ReplayKey, replayed
@@ -27,26 +26,6 @@ from loyalty.store.sealing import CARD_CHANNEL, CARD_TYPE
 MAX_KEY = 255
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
-
-WRITES: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "required": False,
-            "description": "Required unless dry_run is true. The same key and request replay the same answer.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY},
-        },
-        {
-            "name": "dry_run",
-            "in": "query",
-            "required": False,
-            "description": "Decide and answer as usual, then drop it: nothing is written, no key is taken.",
-            "schema": {"type": "boolean", "default": False},
-        },
-    ]
-}
-"""What the OpenAPI says of every write beside its body."""
 
 SaysWhat = Callable[[Receipt], tuple[int, bytes]]
 Commanding = Callable[[MemberId, datetime], Command]
@@ -120,9 +99,12 @@ def blind(call: Call, channel: str, type_: str, value: str) -> Identity:
 
 def key_of(call: Call) -> str:
     """The idempotency key; the bare and the quoted form are the same. Raises Problem."""
-    given = call.request.headers.get("idempotency-key")
-    if given is None:
+    keys = call.request.headers.getlist("idempotency-key")
+    if not keys:
         raise Problem("idempotency_key_missing", "Send an Idempotency-Key with every write.")
+    if len(keys) > 1:
+        raise Problem("idempotency_key_invalid", "Send one Idempotency-Key.")
+    [given] = keys
     if len(given) >= 2 and given[0] == given[-1] == '"':
         given = given[1:-1]
     return valid_key(given)
@@ -146,16 +128,12 @@ def claim_of(call: Call, key: str, body: Body) -> Claim:
 
 def is_dry_run(call: Call) -> bool:
     """Whether the query asks for a decision without consequences. Raises Problem `invalid_request`."""
-    if not call.request.query_params:
+    if not call.request.scope["query_string"]:
         return False
-    query = call.request.query_params.multi_items()
-    given = query[0][1].lower()
-    if len(query) != 1 or query[0][0] != "dry_run" or given not in (*_TRUE, *_FALSE):
-        raise Problem(
-            "invalid_request",
-            "A write takes one query parameter, dry_run: true or false.",
-            errors=[{"field": "query.dry_run"}],
-        )
+    given = call.request.query_params.get(DRY_RUN, "false").lower()
+    if given not in (*_TRUE, *_FALSE):
+        detail = "dry_run is true or false."
+        raise Problem("invalid_request", detail, errors=[{"field": f"query.{DRY_RUN}", "problem": detail}])
     return given in _TRUE
 
 

@@ -2,8 +2,8 @@
 
 from typing import Final, NamedTuple
 
+from loyalty.domain.bounds import MAX_POINTS
 from loyalty.domain.ids import MemberId
-from loyalty.domain.programme import MAX_POINTS
 from loyalty.domain.refusals import AmountOutOfRange
 from loyalty.domain.state import Shelf, State
 

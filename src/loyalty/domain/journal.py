@@ -54,7 +54,7 @@ def write_entry(
             kind=kind.value,
             fact_id=draft.moment.fact,
             occurred_at=occurred_at,
-            effective_at=max(occurred_at, member.effective_at),
+            effective_at=max(draft.programme.reached(occurred_at, draft.moment.recorded_at), member.effective_at),
             recorded_at=max(draft.moment.recorded_at, member.recorded_at),
             accounting_date=accounting_date,
             because=because,

@@ -13,9 +13,6 @@ from loyalty.domain.refusals import OccursInFuture, UnknownWallet
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far ahead of our clock a till's clock may run."""
 
-MAX_POINTS = 2**53 - 1
-"""The largest amount of points, or of minor currency units, that survives every JSON reader."""
-
 
 WALLET_NAME: Final = re.compile("[a-z][a-z0-9_]{0,31}")
 _CURRENCY: Final = re.compile("[A-Z]{3}")
@@ -119,13 +116,13 @@ class Programme(NamedTuple):
         """What time it is in this programme."""
         return self.fixed_now or wall_clock
 
-    def latest(self, wall_clock: datetime) -> datetime:
-        """The latest moment at which an event that we hear of now can have occurred."""
-        return self.now(wall_clock) + CLOCK_TOLERANCE
+    def reached(self, occurred_at: datetime, wall_clock: datetime) -> datetime:
+        """Where an event takes effect: a till's clock may run ahead, but nothing is due earlier for that."""
+        return min(occurred_at, self.now(wall_clock))
 
     def check_not_ahead(self, occurred_at: datetime, wall_clock: datetime) -> None:
         """Raises OccursInFuture when an event claims to lie more than `CLOCK_TOLERANCE` ahead of now."""
-        if occurred_at > self.latest(wall_clock):
+        if occurred_at > self.now(wall_clock) + CLOCK_TOLERANCE:
             raise OccursInFuture(
                 "occurred_at is more than five minutes ahead of the programme's clock.",
                 occurred_at=occurred_at,

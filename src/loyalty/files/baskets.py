@@ -12,19 +12,15 @@ from typing import Any, BinaryIO, Final, NamedTuple, Self
 
 import orjson
 
+from loyalty.domain.bounds import EARLIEST, LATEST, MAX_AMOUNT, MAX_LINES, MAX_POINTS, MAX_QUANTITY
 from loyalty.domain.persons import RESERVED_CHANNELS
-from loyalty.domain.texts import is_clean
+from loyalty.domain.texts import is_clean, is_plain
 
 HEAD: Final = ("kind", "member", "source", "reference", "store", "occurred_at", "currency")
 LINE: Final = ("line_id", "sku", "category", "quantity", "amount")
 COLUMNS: Final = (*HEAD, *LINE, "points")
 NUMBERS: Final = frozenset({"quantity", "amount", "points"})
 
-MAX_LINES = 500
-"""Most lines of one basket, as over HTTP."""
-MAX_QUANTITY = 10**9
-MAX_AMOUNT = 10**12
-MAX_POINTS = 2**53 - 1
 MAX_ROW_BYTES = 64 * 2**10
 """Longest row of a CSV file."""
 MAX_OBJECT_BYTES = 2**20
@@ -36,9 +32,6 @@ MAX_DICTIONARY_BYTES = 64 * 2**20
 ROWS_AT_A_TIME = 4_096
 REMEMBERED = 500_000
 """A reference that comes again is noticed within at least this many facts; the ledger takes it once anyway."""
-
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 class Purchase(NamedTuple):
@@ -375,8 +368,8 @@ def _text(name: str, value: Cell, longest: int) -> str:
         raise _Bad(f"{name} is {_shown(value)}, not text")
     if len(value) > longest:
         raise _Bad(f"{name} has {len(value)} characters, more than {longest}")
-    if not is_clean(value):
-        raise _Bad(f"{name} has control characters")
+    if not is_plain(value):
+        raise _Bad(f"{name} has characters or outer spaces that nobody sees, or is not in the form NFC")
     return value
 
 

@@ -107,8 +107,8 @@ def _replay(ask: Submission, kept: Replay) -> Answer:
 
 def _effective(ask: Submission, member: Any) -> datetime:
     """The command's place in the member's history: it never runs backwards."""
-    occurred_at = ask.moment.occurred_at
-    return occurred_at if member is None else max(occurred_at, member.effective_at)
+    at = ask.programme.reached(ask.moment.occurred_at, ask.moment.recorded_at)
+    return at if member is None else max(at, member.effective_at)
 
 
 def _needs(asks: Iterable[Submission]) -> dict[Shelf[Any, Any], list[Need]]:
@@ -129,7 +129,6 @@ def _until(asks: Iterable[Submission], locked: State) -> dict[MemberId, datetime
         member_id = ask.command.member_id
         member = locked.get(MEMBERS, member_id)
         if member is not None:
-            # A clock far ahead is refused later on: it must not make us load what falls due until then.
-            at = min(_effective(ask, member), max(ask.programme.latest(ask.moment.recorded_at), member.effective_at))
+            at = _effective(ask, member)
             until[member_id] = max(at, until.get(member_id, at))
     return until
