@@ -2,6 +2,7 @@
 
 import calendar as _gregorian
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -23,8 +24,7 @@ class Calendar(NamedTuple):
 
     def day_start(self, day: date) -> datetime:
         """The first instant (UTC) of a business day."""
-        local = datetime.combine(day, time(), tzinfo=self.zone) + self.cutover
-        return local.astimezone(UTC)
+        return _day_start(self.zone, self.cutover, day)
 
     def _corrected(self, day: date, at: datetime) -> date:
         """The day, or its neighbour where daylight saving skips or repeats the hour of the cut-over."""
@@ -35,6 +35,12 @@ class Calendar(NamedTuple):
     def last_valid_date(self, expires_at: datetime) -> date:
         """The last business day on which something that ends at `expires_at` (exclusive) is still valid."""
         return self.business_date(expires_at - _INSTANT)
+
+
+@lru_cache(maxsize=8_192)
+def _day_start(zone: ZoneInfo, cutover: timedelta, day: date) -> datetime:
+    local = datetime.combine(day, time(), tzinfo=zone) + cutover
+    return local.astimezone(UTC)
 
 
 def add_months(day: date, months: int) -> date:

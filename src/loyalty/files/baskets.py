@@ -4,7 +4,6 @@ import csv
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 from itertools import count
 from operator import itemgetter
 from pathlib import Path
@@ -30,6 +29,7 @@ MAX_ROW_GROUP_BYTES = 2**30
 MAX_DICTIONARY_BYTES = 64 * 2**20
 """Most text in one column of the rows that are read from Parquet at a time."""
 ROWS_AT_A_TIME = 4_096
+MOST_KNOWN = 65_536
 REMEMBERED = 500_000
 """A reference that comes again is noticed within at least this many facts; the ledger takes it once anyway."""
 
@@ -316,49 +316,31 @@ def _used_once(seen: _Seen, source: Cell, reference: Cell, kind: str) -> None:
 
 def _line(line_id: Cell, sku: Cell, category: Cell, quantity: Cell, amount: Cell) -> dict[str, Any]:
     """A basket's line as the ledger keeps it. Raises _Bad."""
+    if line_id not in _KNOWN:
+        _label("line_id", line_id)
+    if sku not in _KNOWN:
+        _label("sku", sku)
+    if type(quantity) is not int or not 0 <= quantity <= MAX_QUANTITY:
+        quantity = _integer("quantity", quantity, least=0, most=MAX_QUANTITY)
+    if type(amount) is not int or not 0 <= amount <= MAX_AMOUNT:
+        amount = _integer("amount", amount, least=0, most=MAX_AMOUNT)
     if category in _EMPTY:
-        return {
-            "line_id": _line_id(line_id),
-            "sku": _sku(sku),
-            "quantity": _quantity(quantity),
-            "amount": _amount(amount),
-        }
-    return {
-        "line_id": _line_id(line_id),
-        "sku": _sku(sku),
-        "category": _category(category),
-        "quantity": _quantity(quantity),
-        "amount": _amount(amount),
-    }
+        return {"line_id": line_id, "sku": sku, "quantity": quantity, "amount": amount}
+    if category not in _KNOWN:
+        _label("category", category)
+    return {"line_id": line_id, "sku": sku, "category": category, "quantity": quantity, "amount": amount}
 
 
-# What stands in most lines is checked once. `typed`, because to a cache 1, 1.0 and True are the same.
-_remembered = lru_cache(maxsize=65_536, typed=True)
+_KNOWN: set[Cell] = set()
+"""Labels that were found good: a year's lines hold few that differ, and each is checked once."""
 
 
-@_remembered
-def _line_id(value: Cell) -> str:
-    return _text("line_id", value, 64)
-
-
-@_remembered
-def _sku(value: Cell) -> str:
-    return _text("sku", value, 64)
-
-
-@_remembered
-def _category(value: Cell) -> str:
-    return _text("category", value, 64)
-
-
-@_remembered
-def _quantity(value: Cell) -> int:
-    return _integer("quantity", value, least=0, most=MAX_QUANTITY)
-
-
-@_remembered
-def _amount(value: Cell) -> int:
-    return _integer("amount", value, least=0, most=MAX_AMOUNT)
+def _label(name: str, value: Cell) -> None:
+    """Raises _Bad."""
+    good = _text(name, value, 64)
+    if len(_KNOWN) >= MOST_KNOWN:
+        _KNOWN.clear()
+    _KNOWN.add(good)
 
 
 def _text(name: str, value: Cell, longest: int) -> str:
