@@ -151,7 +151,7 @@ async def kept_programme(owner: AsyncEngine, wanted: Programme) -> Programme:
 @pytest.fixture
 async def lanes(database: Database) -> AsyncIterator[Lanes]:
     """Lanes at work over the database."""
-    lanes = Lanes(database)
+    lanes = Lanes(database, count=2)
     lanes.start()
     yield lanes
     assert await lanes.drain(10), "the lanes finish what waits"

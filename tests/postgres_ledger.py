@@ -42,7 +42,7 @@ class Postgres:
         return Database(url)
 
     async def _lanes(self) -> Lanes:
-        lanes = Lanes(self.database)
+        lanes = Lanes(self.database, count=2)
         lanes.start()
         return lanes
 

@@ -95,7 +95,7 @@ def strike(url: str, programme: Programme, seed: int) -> list[Heard]:
 
 async def _strike(url: str, programme: Programme, chance: random.Random) -> list[Heard]:
     database = Database(url)
-    lanes = Lanes(database)
+    lanes = Lanes(database, count=2)
     lanes.start()
     room = asyncio.Semaphore(AT_ONCE)
 

@@ -39,7 +39,7 @@ def town(programme: ProgrammeFactory, lanes: Lanes) -> TownFactory:
 async def rival(urls: Urls) -> AsyncIterator[Lanes]:
     """The lanes of a second process over the same database."""
     database = Database(urls.running)
-    lanes = Lanes(database)
+    lanes = Lanes(database, count=2)
     lanes.start()
     yield lanes
     assert await lanes.drain(10)
@@ -56,7 +56,7 @@ async def proxy(cluster: Cluster) -> AsyncIterator[Proxy]:
 async def proxied(urls: Urls, proxy: Proxy) -> AsyncIterator[Lanes]:
     """One lane of a process that reaches the database through the proxy."""
     database = Database(proxy.url(urls.running))
-    lanes = Lanes(database, count=1)
+    lanes = Lanes(database)
     lanes.start()
     yield lanes
     assert await lanes.drain(10)
@@ -66,7 +66,7 @@ async def proxied(urls: Urls, proxy: Proxy) -> AsyncIterator[Lanes]:
 @pytest.fixture
 async def lane(database: Database) -> AsyncIterator[Lanes]:
     """A single lane, so that what is submitted together is one batch."""
-    lanes = Lanes(database, count=1)
+    lanes = Lanes(database)
     lanes.start()
     yield lanes
     assert await lanes.drain(10)

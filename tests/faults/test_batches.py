@@ -218,7 +218,7 @@ async def test_a_real_deadlock_restarts_the_batch(own_urls: Urls, own_owner: Asy
         name = await connection.scalar(text("select current_database()"))
         await connection.execute(text(f"alter role loyalty_runner in database {name} set deadlock_timeout = '50ms'"))
     database = Database(own_urls.running)
-    lane = Lanes(database, count=1)
+    lane = Lanes(database)
     lane.start()
     here = await a_town(await kept_programme(own_owner, a_programme()), lane, 2)
     batches.clear()
@@ -242,7 +242,7 @@ async def test_running_out_of_connections_passes_by_itself(own_urls: Urls, own_o
         name = await connection.scalar(text("select current_database()"))
         await connection.execute(text(f"alter database {name} connection limit 0"))
     database = Database(own_urls.running)
-    lane = Lanes(database, count=1)
+    lane = Lanes(database)
     lane.start()
     programme = await kept_programme(own_owner, a_programme())
     waiting = asyncio.create_task(a_town(programme, lane, 2))
@@ -269,7 +269,7 @@ async def test_a_member_locked_elsewhere_does_not_stall_its_neighbours_and_is_to
 ) -> None:
     monkeypatch.setitem(database_module._BY_KEY, "lock_timeout", str(int(LOCK_TIMEOUT_S * 1000)))
     database = Database(urls.running)
-    lane = Lanes(database, count=1)
+    lane = Lanes(database)
     lane.start()
     here = await a_town(await programme(), lane, 64)
     async with owner.begin() as other:

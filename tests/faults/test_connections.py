@@ -176,7 +176,7 @@ async def test_postgres_stopped_at_once_and_started_again_under_load(
         async with a_proxy(server.socket_dir) as proxy:
             owner = create_async_engine(proxy.url(urls.owner), poolclass=NullPool)
             database = Database(proxy.url(urls.running))
-            lanes = Lanes(database)
+            lanes = Lanes(database, count=2)
             lanes.start()
             tills = Tills(await a_town(await kept_programme(owner, a_programme()), lanes, 8), lanes)
             await tills.more(40)

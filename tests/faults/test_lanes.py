@@ -104,7 +104,7 @@ async def test_a_till_does_not_wait_behind_a_file(
     till = sent(lane, here.gives(1, ref="till"))
     gate.open()
     await everything(till)
-    assert sum(one.done() for one in bulk) <= lanes_module.MAX_BULK_IN_BATCH
+    assert sum(one.done() for one in bulk) <= lanes_module.BULK_LANES * lanes_module.MAX_BULK_BATCH
     await everything([*first, *bulk])
 
 
@@ -196,7 +196,7 @@ async def test_draining_finishes_what_waits_and_refuses_what_comes(
     town: TownFactory, database: Database, owner: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = await town(members=4)
-    lanes = Lanes(database)
+    lanes = Lanes(database, count=2)
     lanes.start()
     gate = Gate(monkeypatch)
     first = sent(lanes, here.gives(0, ref="in flight"))
@@ -217,7 +217,7 @@ async def test_draining_ends_at_its_deadline_whatever_hangs(
     town: TownFactory, database: Database, owner: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = await town(members=1)
-    lanes = Lanes(database, count=1)
+    lanes = Lanes(database)
     lanes.start()
     gate = Gate(monkeypatch)
     hanging = sent(lanes, here.gives(0, ref="hanging", key="k"))

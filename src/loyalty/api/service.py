@@ -9,7 +9,7 @@ import uuid_utils
 from loyalty.api.access import Keys
 from loyalty.config import Settings
 from loyalty.domain.ids import FactId, MemberId
-from loyalty.operations.lanes import Lanes
+from loyalty.operations.lanes import BULK_LANES, Lanes
 from loyalty.operations.resolve import Resolver
 from loyalty.store.balances import BalanceReader
 from loyalty.store.database import Database
@@ -35,7 +35,7 @@ class Service:
     @classmethod
     def over(cls, settings: Settings) -> "Service":
         """The service with its connections, not yet started."""
-        database = Database(settings.database_url, door_size=settings.lanes + 1)
+        database = Database(settings.database_url, door_size=settings.lanes + BULK_LANES + 1)
         sealer = Sealer(settings.secret.get_secret_value().encode())
         return cls(
             settings=settings,

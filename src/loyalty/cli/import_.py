@@ -35,7 +35,7 @@ from loyalty.operations import accrue, redeem
 from loyalty.operations.command import Receipt
 from loyalty.operations.door import Answer, Submission
 from loyalty.operations.enrol import Enrol, new_card_number
-from loyalty.operations.lanes import MAX_BULK_IN_BATCH, Lanes
+from loyalty.operations.lanes import MAX_BULK_BATCH, Lanes
 from loyalty.operations.retry import Unavailable
 from loyalty.store import programmes
 from loyalty.store.claims import find_identities
@@ -49,9 +49,8 @@ WINDOW = 8_192
 """Facts read ahead. They are submitted member by member: what meets in a batch is written once."""
 WINDOW_LINES = 80_000
 """Most basket lines read ahead; with WINDOW, what bounds the memory of an import."""
-AT_A_TIME = 8 * MAX_BULK_IN_BATCH
+AT_A_TIME = 8 * MAX_BULK_BATCH
 """Facts submitted together."""
-LANES = 2
 SHOWN = 20
 """Bad rows that are listed; all are counted."""
 TRIES = 5
@@ -126,7 +125,7 @@ async def import_baskets(
     Raises UnreadableFile, and ImportStopped at the first bad row (unless they are skipped) or when the database
     does not answer; what came before it in the file is imported then.
     """
-    lanes = Lanes(database, count=LANES)
+    lanes = Lanes(database)
     lanes.start()
     try:
         with BasketFile(path) as file:

@@ -18,8 +18,10 @@ from loyalty.store.database import Database
 from loyalty.telemetry import BATCH_SIZE, QUEUE_DEPTH
 
 MAX_BATCH = 256
-MAX_BULK_IN_BATCH = MAX_BATCH // 2
-"""Bulk and sweeps fill at most half of a batch; a till never waits behind a file."""
+BULK_LANES = 2
+"""Files and sweeps have lanes of their own: a till never waits behind them. While one decides, one commits."""
+MAX_BULK_BATCH = MAX_BATCH // 2
+"""Smaller: a till whose member is in such a batch waits for its locks."""
 PACE_S = 0.008
 """Least time between the beginnings of two batches of a lane that has company."""
 MAX_WAITING = 4_096
@@ -42,14 +44,18 @@ class Waiting(NamedTuple):
     ask: Submission
     answer: "asyncio.Future[Answer]"
     since: float
-    bulk: bool
 
 
 class Lanes:
-    """The lanes of one process over one database, each with a batch in flight at a time."""
+    """The lanes of one process over one database, each with a batch in flight at a time.
 
-    def __init__(self, database: Database, *, count: int = 2) -> None:
-        self._lanes = [_Lane(self, database) for _ in range(count)]
+    `count`: those for tills and apps; bulk has `BULK_LANES` beside them. Each needs a connection.
+    """
+
+    def __init__(self, database: Database, *, count: int = 1) -> None:
+        self._interactive = [_Lane(self, database, MAX_BATCH) for _ in range(count)]
+        self._bulk = [_Lane(self, database, MAX_BULK_BATCH, patient=True) for _ in range(BULK_LANES)]
+        self._lanes = [*self._interactive, *self._bulk]
         self._waiting = 0
         self._open = True
 
@@ -60,11 +66,11 @@ class Lanes:
 
     async def submit(self, ask: Submission) -> Answer:
         """The answer to one interactive command. Raises Overloaded, retry.Unavailable."""
-        return await self._enter([ask], bulk=False)[0]
+        return await self._enter([ask], self._interactive)[0]
 
     def submit_bulk(self, asks: Sequence[Submission]) -> "list[asyncio.Future[Answer]]":
         """Take all of them or raise Overloaded; the answers come in the order of the asks."""
-        return self._enter(asks, bulk=True)
+        return self._enter(asks, self._bulk)
 
     @property
     def waiting(self) -> int:
@@ -90,7 +96,7 @@ class Lanes:
             task.cancel()
         return not late and bool(done)
 
-    def _enter(self, asks: Sequence[Submission], *, bulk: bool) -> "list[asyncio.Future[Answer]]":
+    def _enter(self, asks: Sequence[Submission], lanes: "Sequence[_Lane]") -> "list[asyncio.Future[Answer]]":
         if len(asks) > self.room():
             raise Overloaded("The ledger has more to do than it can take.")
         loop = asyncio.get_running_loop()
@@ -98,46 +104,28 @@ class Lanes:
         self.waiting += len(asks)
         answers = []
         for ask in asks:
-            waiting = Waiting(ask, loop.create_future(), now, bulk)
-            self._lanes[int(ask.command.member_id[28:], 16) % len(self._lanes)].put(waiting)
+            waiting = Waiting(ask, loop.create_future(), now)
+            lanes[int(ask.command.member_id[28:], 16) % len(lanes)].put(waiting)
             answers.append(waiting.answer)
         return answers
-
-
-class _Queue:
-    """What waits in a lane for one programme."""
-
-    __slots__ = ("bulk", "interactive")
-
-    def __init__(self) -> None:
-        self.interactive: deque[Waiting] = deque()
-        self.bulk: deque[Waiting] = deque()
-
-    def take(self) -> list[Waiting]:
-        """The next batch: interactive commands first, bulk in at most half of it."""
-        batch = [self.interactive.popleft() for _ in range(min(len(self.interactive), MAX_BATCH))]
-        room = min(MAX_BATCH - len(batch), MAX_BULK_IN_BATCH, len(self.bulk))
-        batch.extend(self.bulk.popleft() for _ in range(room))
-        return batch
-
-    def __bool__(self) -> bool:
-        return bool(self.interactive or self.bulk)
 
 
 class _Lane:
     """One lane: takes what waits, commits it, answers. Supervised: no error ends it."""
 
-    def __init__(self, lanes: Lanes, database: Database) -> None:
+    def __init__(self, lanes: Lanes, database: Database, max_batch: int, *, patient: bool = False) -> None:
         self._lanes = lanes
         self._database = database
-        self._queues: dict[int, _Queue] = {}
+        self._max_batch = max_batch
+        self._patient = patient
+        self._queues: dict[int, deque[Waiting]] = {}
         self._turn: deque[int] = deque()
         self._wake = asyncio.Event()
         self._open = True
         self._begun = 0.0
         self._had_company = False
         self.task: asyncio.Task[None]
-        self._watch: asyncio.TimerHandle
+        self._watch: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         self.task = asyncio.create_task(self._run(), name="lane")
@@ -151,9 +139,9 @@ class _Lane:
         programme_id = waiting.ask.programme.id
         queue = self._queues.get(programme_id)
         if queue is None:
-            queue = self._queues[programme_id] = _Queue()
+            queue = self._queues[programme_id] = deque()
             self._turn.append(programme_id)
-        (queue.bulk if waiting.bulk else queue.interactive).append(waiting)
+        queue.append(waiting)
         self._wake.set()
 
     async def _run(self) -> None:
@@ -185,7 +173,7 @@ class _Lane:
         """The next batch of the programme whose turn it is. Those who waited too long are told so."""
         programme_id = self._turn.popleft()
         queue = self._queues[programme_id]
-        batch = queue.take()
+        batch = [queue.popleft() for _ in range(min(len(queue), self._max_batch))]
         if queue:
             self._turn.append(programme_id)
         else:
@@ -194,32 +182,39 @@ class _Lane:
         return self._in_time(batch)
 
     def _in_time(self, batch: list[Waiting]) -> list[Waiting]:
+        if self._patient:
+            return batch
         oldest = time.monotonic() - MAX_WAIT_S
-        late = [waiting for waiting in batch if waiting.since < oldest and not waiting.bulk]
+        late = [waiting for waiting in batch if waiting.since < oldest]
         if not late:
             return batch
         _answer(late, [Overloaded(TOO_LONG) for _ in late])
-        return [waiting for waiting in batch if waiting.since >= oldest or waiting.bulk]
+        return [waiting for waiting in batch if waiting.since >= oldest]
 
     async def _commit(self, batch: list[Waiting]) -> None:
         if not batch:
             return
         BATCH_SIZE.observe(len(batch))
-        self._had_company = 1 < len(batch) < MAX_BULK_IN_BATCH
-        self._watch = asyncio.get_running_loop().call_later(MAX_WAIT_S, self._refuse_late)
+        self._had_company = 1 < len(batch) < self._max_batch // 2
+        if not self._patient:
+            self._look_for_late(MAX_WAIT_S)
         try:
             _answer(batch, await retry.commit(self._database, [waiting.ask for waiting in batch]))
         finally:
-            self._watch.cancel()
+            if self._watch is not None:
+                self._watch.cancel()
+
+    def _look_for_late(self, after_s: float) -> None:
+        self._watch = asyncio.get_running_loop().call_later(after_s, self._refuse_late)
 
     def _refuse_late(self) -> None:
         """Tell those who have waited too long behind the batch in flight, and look again soon."""
         oldest = time.monotonic() - MAX_WAIT_S
         for queue in self._queues.values():
-            while queue.interactive and queue.interactive[0].since < oldest:
+            while queue and queue[0].since < oldest:
                 self._lanes.waiting -= 1
-                _answer([queue.interactive.popleft()], [Overloaded(TOO_LONG)])
-        self._watch = asyncio.get_running_loop().call_later(MAX_WAIT_S / 8, self._refuse_late)
+                _answer([queue.popleft()], [Overloaded(TOO_LONG)])
+        self._look_for_late(MAX_WAIT_S / 8)
 
 
 def _answer(batch: Sequence[Waiting], results: Sequence[Result]) -> None:

@@ -11,12 +11,12 @@ from loyalty.domain.refusals import Refusal
 from loyalty.domain.state import Moment
 from loyalty.operations.command import Receipt
 from loyalty.operations.door import Answer, Submission
-from loyalty.operations.lanes import MAX_BULK_IN_BATCH, Lanes
+from loyalty.operations.lanes import MAX_BULK_BATCH, Lanes
 from loyalty.operations.sweep import Settle
 from loyalty.store import members
 from loyalty.store.database import Database
 
-BATCH = 2 * MAX_BULK_IN_BATCH
+BATCH = 2 * MAX_BULK_BATCH
 """Members settled at a time."""
 
 

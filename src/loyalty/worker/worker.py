@@ -7,7 +7,7 @@ import structlog
 
 from loyalty.config import Settings
 from loyalty.domain.programme import Programme
-from loyalty.operations.lanes import Lanes
+from loyalty.operations.lanes import BULK_LANES, Lanes
 from loyalty.store import programmes
 from loyalty.store.cleaning import Cleaner
 from loyalty.store.database import Database
@@ -22,8 +22,8 @@ log = structlog.get_logger()
 
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     """Make rounds until `stop` is set. A round that fails is logged and the next one tries again."""
-    database = Database(settings.database_url, door_size=1, reads_size=1)
-    lanes = Lanes(database, count=1)
+    database = Database(settings.database_url, door_size=BULK_LANES, reads_size=1)
+    lanes = Lanes(database)
     lanes.start()
     try:
         while not stop.is_set():
