@@ -58,6 +58,14 @@ async def test_an_untouched_history_is_sound(database: Database, history: Progra
     assert all(report.checked.values()), "every table has something to check"
 
 
+async def test_a_till_that_ran_ahead_is_sound(database: Database, history: Programme, tmp_path: Path) -> None:
+    ahead = a_line(reference="R5", amount=70_00, occurred_at="2018-01-01T10:04:00Z")  # the clock stands at 9:59:59
+    path = write_csv(tmp_path, [ahead])
+    summary = await import_baskets(database, history, path, lookup_of=Sealer(b"x" * 32).lookup)
+    assert summary.baskets == 1
+    assert (await verify(database, history)).findings == []
+
+
 async def test_its_trial_balance_is_the_one_of_the_ledger(database: Database, history: Programme) -> None:
     report = await verify(database, history)
     async with database.snapshot(history.id) as connection:

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 import orjson
@@ -20,7 +20,7 @@ from loyalty.domain.entries import Entry, Kind, sealed
 from loyalty.domain.ids import EntryId, LotId
 from loyalty.domain.lots import LotState
 from loyalty.domain.members import GENESIS
-from loyalty.domain.programme import Programme
+from loyalty.domain.programme import CLOCK_TOLERANCE, Programme
 from loyalty.domain.tiers import kept_until, place_of, reached
 from loyalty.store import verify as store
 from loyalty.store.database import Database
@@ -295,12 +295,22 @@ class _Replay:
             lots = ", ".join(birth.lot_id for birth in entry.births)
             parts = f"its {len(entry.postings)} postings, {len(entry.draws)} draws" + (lots and f" or lot {lots}")
             self._wrong("entry", entry, 12, f"its hash is broken: it, {parts} or the entry before it was changed")
-        if entry.effective_at != max(entry.occurred_at, self._effective_at):
+        if not self._in_place(entry):
             self._wrong("entry", entry, 12, f"it takes effect at {entry.effective_at} after {self._effective_at}")
         if self._recorded_at is not None and entry.recorded_at < self._recorded_at:
             self._wrong("entry", entry, 12, f"it was recorded at {entry.recorded_at} after {self._recorded_at}")
         self._sequence, self._head = entry.sequence, entry.hash
         self._effective_at, self._recorded_at = entry.effective_at, entry.recorded_at
+
+    def _in_place(self, entry: Entry) -> bool:
+        """Whether it takes effect when it occurred, or later if the member's history was further by then.
+
+        A till that runs ahead takes effect at the programme's clock, which the journal does not keep.
+        """
+        behind = entry.occurred_at - entry.effective_at
+        if entry.effective_at == self._effective_at:
+            return behind <= CLOCK_TOLERANCE
+        return entry.effective_at > self._effective_at and timedelta(0) <= behind <= CLOCK_TOLERANCE
 
     def _post(self, entry: Entry) -> None:
         """Invariants 1, 2 and 4: the postings lead from the balances before to those the entry states."""
