@@ -20,6 +20,38 @@ SET client_min_messages = warning;
 SET row_security = off;
 
 --
+-- Name: adjustment_change; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.adjustment_change AS (
+	bucket smallint,
+	id uuid,
+	status text,
+	decided_by text
+);
+
+
+--
+-- Name: adjustment_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.adjustment_row AS (
+	bucket smallint,
+	id uuid,
+	member_id uuid,
+	wallet text,
+	points bigint,
+	reason text,
+	source text,
+	reference text,
+	status text,
+	requested_by text,
+	decided_by text,
+	requested_at timestamp with time zone
+);
+
+
+--
 -- Name: book_change; Type: TYPE; Schema: public; Owner: -
 --
 
@@ -129,6 +161,35 @@ CREATE TYPE public.event_row AS (
 
 
 --
+-- Name: hold_change; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.hold_change AS (
+	bucket smallint,
+	id uuid,
+	status text,
+	captured bigint
+);
+
+
+--
+-- Name: hold_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.hold_row AS (
+	bucket smallint,
+	id uuid,
+	member_id uuid,
+	wallet text,
+	points bigint,
+	status text,
+	captured bigint,
+	opened_at timestamp with time zone,
+	expires_at timestamp with time zone
+);
+
+
+--
 -- Name: identity_row; Type: TYPE; Schema: public; Owner: -
 --
 
@@ -156,6 +217,20 @@ CREATE TYPE public.lot_change AS (
 
 
 --
+-- Name: lot_change_2; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.lot_change_2 AS (
+	bucket smallint,
+	id uuid,
+	state text,
+	drawn bigint,
+	restored bigint,
+	lapsed bigint
+);
+
+
+--
 -- Name: lot_row; Type: TYPE; Schema: public; Owner: -
 --
 
@@ -175,6 +250,30 @@ CREATE TYPE public.lot_row AS (
 	source text,
 	store text,
 	funder text
+);
+
+
+--
+-- Name: lot_row_2; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.lot_row_2 AS (
+	bucket smallint,
+	id uuid,
+	member_id uuid,
+	wallet text,
+	state text,
+	points bigint,
+	drawn bigint,
+	restored bigint,
+	earned_at timestamp with time zone,
+	matures_at timestamp with time zone,
+	expires_at timestamp with time zone,
+	entry_id uuid,
+	source text,
+	store text,
+	funder text,
+	lapsed bigint
 );
 
 
@@ -304,6 +403,31 @@ CREATE TYPE public.replay_row AS (
 
 
 --
+-- Name: reversal_change; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.reversal_change AS (
+	bucket smallint,
+	entry_id uuid,
+	points bigint,
+	done json
+);
+
+
+--
+-- Name: reversal_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.reversal_row AS (
+	bucket smallint,
+	entry_id uuid,
+	member_id uuid,
+	points bigint,
+	done json
+);
+
+
+--
 -- Name: tier_step_row; Type: TYPE; Schema: public; Owner: -
 --
 
@@ -322,6 +446,32 @@ CREATE TYPE public.tier_step_row AS (
 SET default_tablespace = '';
 
 SET default_table_access_method = heap;
+
+--
+-- Name: adjustment; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.adjustment (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    id uuid NOT NULL,
+    member_id uuid NOT NULL,
+    wallet text NOT NULL,
+    points bigint NOT NULL,
+    reason text NOT NULL,
+    source text NOT NULL,
+    reference text NOT NULL,
+    status text NOT NULL,
+    requested_by text NOT NULL,
+    decided_by text,
+    requested_at timestamp with time zone NOT NULL,
+    CONSTRAINT adjustment_bucket_is_of_member CHECK (((bucket = get_byte(uuid_send(member_id), 15)) AND (bucket = get_byte(uuid_send(id), 15)))),
+    CONSTRAINT adjustment_points_not_zero CHECK ((points <> 0)),
+    CONSTRAINT adjustment_status_known CHECK ((status = ANY (ARRAY['awaiting_approval'::text, 'approved'::text, 'rejected'::text]))),
+    CONSTRAINT adjustment_two_people CHECK ((decided_by <> requested_by))
+)
+WITH (fillfactor='80');
+
 
 --
 -- Name: alembic_version; Type: TABLE; Schema: public; Owner: -
@@ -456,6 +606,30 @@ CREATE TABLE public.event (
 
 
 --
+-- Name: hold; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.hold (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    id uuid NOT NULL,
+    member_id uuid NOT NULL,
+    wallet text NOT NULL,
+    points bigint NOT NULL,
+    status text NOT NULL,
+    captured bigint NOT NULL,
+    opened_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT hold_bucket_is_of_member CHECK (((bucket = get_byte(uuid_send(member_id), 15)) AND (bucket = get_byte(uuid_send(id), 15)))),
+    CONSTRAINT hold_captured_in_range CHECK (((points > 0) AND ((captured >= 0) AND (captured <= points)))),
+    CONSTRAINT hold_captures_when_captured CHECK (((captured > 0) = (status = 'captured'::text))),
+    CONSTRAINT hold_ends_after_it_begins CHECK ((expires_at > opened_at)),
+    CONSTRAINT hold_status_known CHECK ((status = ANY (ARRAY['open'::text, 'captured'::text, 'released'::text, 'expired'::text])))
+)
+WITH (fillfactor='80');
+
+
+--
 -- Name: identity; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -498,6 +672,7 @@ END, 'infinity'::timestamp with time zone)) STORED NOT NULL,
     source text,
     store text,
     funder text,
+    lapsed bigint DEFAULT 0 NOT NULL,
     CONSTRAINT lot_bucket_is_of_member CHECK (((bucket = get_byte(uuid_send(member_id), 15)) AND (bucket = get_byte(uuid_send(id), 15)))),
     CONSTRAINT lot_expires_after_it_matures CHECK ((expires_at >= matures_at)),
     CONSTRAINT lot_pending_matures CHECK (((state = 'available'::text) OR (matures_at IS NOT NULL))),
@@ -646,6 +821,23 @@ CREATE TABLE public.replay (
 
 
 --
+-- Name: reversal; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.reversal (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    entry_id uuid NOT NULL,
+    member_id uuid NOT NULL,
+    points bigint NOT NULL,
+    done json NOT NULL,
+    CONSTRAINT reversal_bucket_is_of_member CHECK (((bucket = get_byte(uuid_send(member_id), 15)) AND (bucket = get_byte(uuid_send(entry_id), 15)))),
+    CONSTRAINT reversal_points_not_negative CHECK ((points >= 0))
+)
+WITH (fillfactor='80');
+
+
+--
 -- Name: tier_step; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -661,6 +853,14 @@ CREATE TABLE public.tier_step (
     entry_id uuid,
     CONSTRAINT tier_step_bucket_is_of_member CHECK ((bucket = get_byte(uuid_send(member_id), 15)))
 );
+
+
+--
+-- Name: adjustment adjustment_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.adjustment
+    ADD CONSTRAINT adjustment_pkey PRIMARY KEY (bucket, programme_id, id);
 
 
 --
@@ -725,6 +925,14 @@ ALTER TABLE ONLY public.entry
 
 ALTER TABLE ONLY public.event
     ADD CONSTRAINT event_pkey PRIMARY KEY (bucket, programme_id, id);
+
+
+--
+-- Name: hold hold_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.hold
+    ADD CONSTRAINT hold_pkey PRIMARY KEY (bucket, programme_id, id);
 
 
 --
@@ -808,6 +1016,14 @@ ALTER TABLE ONLY public.replay
 
 
 --
+-- Name: reversal reversal_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.reversal
+    ADD CONSTRAINT reversal_pkey PRIMARY KEY (bucket, programme_id, entry_id);
+
+
+--
 -- Name: tier_step tier_step_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -820,6 +1036,13 @@ ALTER TABLE ONLY public.tier_step
 --
 
 CREATE INDEX event_feed ON public.event USING btree (programme_id, xid, id);
+
+
+--
+-- Name: hold_open; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX hold_open ON public.hold USING btree (bucket, programme_id, member_id) WHERE (status = 'open'::text);
 
 
 --
@@ -859,6 +1082,12 @@ ALTER TABLE ONLY public.api_key
 
 
 --
+-- Name: adjustment; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.adjustment ENABLE ROW LEVEL SECURITY;
+
+--
 -- Name: book; Type: ROW SECURITY; Schema: public; Owner: -
 --
 
@@ -887,6 +1116,12 @@ ALTER TABLE public.entry ENABLE ROW LEVEL SECURITY;
 --
 
 ALTER TABLE public.event ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: hold; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.hold ENABLE ROW LEVEL SECURITY;
 
 --
 -- Name: identity; Type: ROW SECURITY; Schema: public; Owner: -
@@ -925,6 +1160,13 @@ ALTER TABLE public.person ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.posting ENABLE ROW LEVEL SECURITY;
 
 --
+-- Name: adjustment programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.adjustment USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
 -- Name: book programme_wall; Type: POLICY; Schema: public; Owner: -
 --
 
@@ -957,6 +1199,13 @@ CREATE POLICY programme_wall ON public.entry USING ((NOT (programme_id IS DISTIN
 --
 
 CREATE POLICY programme_wall ON public.event USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
+-- Name: hold programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.hold USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
 
 
 --
@@ -1016,6 +1265,13 @@ CREATE POLICY programme_wall ON public.replay USING ((NOT (programme_id IS DISTI
 
 
 --
+-- Name: reversal programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.reversal USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
 -- Name: tier_step programme_wall; Type: POLICY; Schema: public; Owner: -
 --
 
@@ -1035,10 +1291,37 @@ ALTER TABLE public.reference ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.replay ENABLE ROW LEVEL SECURITY;
 
 --
+-- Name: reversal; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.reversal ENABLE ROW LEVEL SECURITY;
+
+--
 -- Name: tier_step; Type: ROW SECURITY; Schema: public; Owner: -
 --
 
 ALTER TABLE public.tier_step ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: TABLE adjustment; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.adjustment TO loyalty_run;
+
+
+--
+-- Name: COLUMN adjustment.status; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(status) ON TABLE public.adjustment TO loyalty_run;
+
+
+--
+-- Name: COLUMN adjustment.decided_by; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(decided_by) ON TABLE public.adjustment TO loyalty_run;
+
 
 --
 -- Name: TABLE alembic_version; Type: ACL; Schema: public; Owner: -
@@ -1162,6 +1445,27 @@ GRANT SELECT,INSERT ON TABLE public.event TO loyalty_run;
 
 
 --
+-- Name: TABLE hold; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.hold TO loyalty_run;
+
+
+--
+-- Name: COLUMN hold.status; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(status) ON TABLE public.hold TO loyalty_run;
+
+
+--
+-- Name: COLUMN hold.captured; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(captured) ON TABLE public.hold TO loyalty_run;
+
+
+--
 -- Name: TABLE identity; Type: ACL; Schema: public; Owner: -
 --
 
@@ -1194,6 +1498,13 @@ GRANT UPDATE(drawn) ON TABLE public.lot TO loyalty_run;
 --
 
 GRANT UPDATE(restored) ON TABLE public.lot TO loyalty_run;
+
+
+--
+-- Name: COLUMN lot.lapsed; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(lapsed) ON TABLE public.lot TO loyalty_run;
 
 
 --
@@ -1315,6 +1626,27 @@ GRANT SELECT,INSERT ON TABLE public.reference TO loyalty_run;
 
 GRANT SELECT,INSERT ON TABLE public.replay TO loyalty_run;
 GRANT SELECT,DELETE ON TABLE public.replay TO loyalty_clean;
+
+
+--
+-- Name: TABLE reversal; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.reversal TO loyalty_run;
+
+
+--
+-- Name: COLUMN reversal.points; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(points) ON TABLE public.reversal TO loyalty_run;
+
+
+--
+-- Name: COLUMN reversal.done; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(done) ON TABLE public.reversal TO loyalty_run;
 
 
 --

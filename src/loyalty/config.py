@@ -2,12 +2,14 @@
 
 import os
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DRIVER = "postgresql+asyncpg://"
+_OPTIONS = {"host", "port", "ssl", "sslmode"}
+"""What may stand behind the question mark of a database URL; `sslmode` as libpq spells it."""
 
 
 class ConfigurationError(Exception):
@@ -39,8 +41,12 @@ class Settings(BaseSettings):
             return None
         for scheme in ("postgres://", "postgresql://", DRIVER):
             if url.startswith(scheme):
-                urlsplit(url).port  # noqa: B018 - raises ValueError when it is no number
-                return DRIVER + url.removeprefix(scheme)
+                parts = urlsplit(url)
+                parts.port  # noqa: B018 - raises ValueError when it is no number
+                options = parse_qs(parts.query, keep_blank_values=True)
+                if unknown := options.keys() - _OPTIONS:
+                    raise ValueError(f"a database URL takes {', '.join(sorted(_OPTIONS))}, not {min(unknown)}")
+                return DRIVER + url.removeprefix(scheme).replace("sslmode=", "ssl=")
         raise ValueError("a database URL begins with postgresql://")
 
     @field_validator("secret")

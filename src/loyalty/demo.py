@@ -22,6 +22,11 @@ DEMO = Programme(
         )
     },
     ladder=(Rung("member", 0), Rung("silver", 1_000_00), Rung("gold", 5_000_00)),
+    forced_sources=frozenset({"pos-offline"}),
+    hold_grace=timedelta(minutes=10),
+    refund_grace_days=14,
+    transfers=True,
+    adjustment_limit=10_000,
 )
 """1 point per 1.00, pending 7 days, good to the end of next year; 1 point is worth 0.01."""
 

@@ -60,6 +60,18 @@ OPERATIONS = [
     ("POST", "/v1/redemptions"),
     ("GET", "/v1/entries/{id}"),
     ("GET", "/v1/ledger/trial-balance"),
+    ("POST", "/v1/redemptions/{id}/refund"),
+    ("POST", "/v1/holds"),
+    ("GET", "/v1/holds/{id}"),
+    ("POST", "/v1/holds/{id}/capture"),
+    ("POST", "/v1/holds/{id}/release"),
+    ("POST", "/v1/returns"),
+    ("POST", "/v1/transfers"),
+    ("POST", "/v1/adjustments"),
+    ("POST", "/v1/adjustments/{id}/approve"),
+    ("POST", "/v1/adjustments/{id}/reject"),
+    ("PATCH", "/v1/members/{id}"),
+    ("POST", "/v1/members/{id}/close"),
 ]
 
 

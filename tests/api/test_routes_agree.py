@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from fastapi import APIRouter
 
-from loyalty.api import accruals, members, redemptions
+from loyalty.api import accruals, adjustments, holds, members, redemptions, returns, transfers
 from loyalty.api.app import create_app
 from loyalty.api.lean import LeanRoute, StrictRoute
 from loyalty.config import Settings
@@ -27,7 +27,8 @@ VARIABLE = re.compile(
 @pytest_asyncio.fixture(loop_scope="session")
 async def strict_http(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx2.AsyncClient]:
     """The same application with every lean route replaced by a strict one."""
-    for module, name in ((accruals, "router"), (redemptions, "router"), (members, "lean")):
+    modules = (accruals, redemptions, holds, returns, transfers, adjustments)
+    for module, name in (*((module, "router") for module in modules), (members, "lean")):
         monkeypatch.setattr(module, name, strict(getattr(module, name)))
     app = create_app(settings)
     assert not [route for _, _, route in served(app) if isinstance(route, LeanRoute)]

@@ -31,14 +31,13 @@ NEXT_YEAR_END = Expiry(Lifespan.YEAR_END, 1)
     ],
 )
 def test_a_purchase_is_rounded_down_once(points: int, unit: int, net_spend: int, expected: int) -> None:
-    assert base_points(a_wallet(points=points, unit=unit), net_spend) == expected
+    assert base_points(net_spend, points, unit) == expected
 
 
 @given(points=st.integers(1, 50), unit=st.integers(1, 10_000), spends=st.tuples(*2 * [st.integers(0, 10**9)]))
 def test_one_purchase_never_earns_less_than_its_parts(points: int, unit: int, spends: tuple[int, int]) -> None:
-    wallet = a_wallet(points=points, unit=unit)
-    together = base_points(wallet, sum(spends))
-    apart = sum(base_points(wallet, spend) for spend in spends)
+    together = base_points(sum(spends), points, unit)
+    apart = sum(base_points(spend, points, unit) for spend in spends)
     assert apart <= together <= apart + 1
 
 
@@ -134,13 +133,14 @@ def test_a_grant_that_would_expire_before_it_can_be_spent_is_refused(
 
 def test_the_calculation_keeps_what_a_return_will_need() -> None:
     order = an_order(19_900)
-    kept = orjson.loads(calculation(order, {"points": 199}))
+    kept = orjson.loads(calculation(a_programme(), order, {"points": 199}))
     assert kept == {
         "rule": "base",
+        "rates": {"points": [1, 100]},
         "currency": "CNY",
         "net_spend": 19_900,
         "lines": order.lines,
         "points": {"points": 199},
     }
     with_tenders = order._replace(tenders=[{"type": "cash", "amount": 19_900}])
-    assert orjson.loads(calculation(with_tenders, {}))["tenders"] == with_tenders.tenders
+    assert orjson.loads(calculation(a_programme(), with_tenders, {}))["tenders"] == with_tenders.tenders

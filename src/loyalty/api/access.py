@@ -15,21 +15,26 @@ from loyalty.store.programmes import ApiKey
 from loyalty.store.sealing import Sealer
 
 MEMBERS_WRITE: Final = "members:write"
+MEMBERS_MANAGE: Final = "members:manage"
 MEMBERS_READ: Final = "members:read"
 ACCRUALS_WRITE: Final = "accruals:write"
 REDEMPTIONS_WRITE: Final = "redemptions:write"
+TRANSFERS_WRITE: Final = "transfers:write"
+ADJUSTMENTS_WRITE: Final = "adjustments:write"
 LEDGER_READ: Final = "ledger:read"
 
 _TILL = frozenset({MEMBERS_WRITE, MEMBERS_READ, ACCRUALS_WRITE, REDEMPTIONS_WRITE})
 SCOPES_OF_ROLE: Final[Mapping[str, frozenset[str]]] = {
     "pos": _TILL,
     "store": _TILL,
-    "app": frozenset({MEMBERS_WRITE, MEMBERS_READ, REDEMPTIONS_WRITE}),
-    "desk": frozenset({MEMBERS_WRITE, MEMBERS_READ, ACCRUALS_WRITE}),
+    "app": frozenset({MEMBERS_WRITE, MEMBERS_READ, REDEMPTIONS_WRITE, TRANSFERS_WRITE}),
+    "desk": frozenset(
+        {MEMBERS_WRITE, MEMBERS_READ, MEMBERS_MANAGE, ACCRUALS_WRITE, TRANSFERS_WRITE, ADJUSTMENTS_WRITE}
+    ),
     "marketing": frozenset({MEMBERS_READ, ACCRUALS_WRITE}),
-    "finance": frozenset({MEMBERS_READ, LEDGER_READ}),
+    "finance": frozenset({MEMBERS_READ, LEDGER_READ, ADJUSTMENTS_WRITE}),
     "privacy": frozenset({MEMBERS_READ}),
-    "admin": _TILL | {LEDGER_READ},
+    "admin": _TILL | {MEMBERS_MANAGE, TRANSFERS_WRITE, ADJUSTMENTS_WRITE, LEDGER_READ},
 }
 
 REMEMBERED = 10_000

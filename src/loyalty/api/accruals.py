@@ -32,7 +32,7 @@ from loyalty.api.documented import KEY_PER_ITEM, writes
 from loyalty.api.lean import Call, Calling, LeanRoute
 from loyalty.api.problems import Problem
 from loyalty.api.service import wall_clock
-from loyalty.api.writing import claim_of, is_dry_run, replayed_or_refused, submission, write
+from loyalty.api.writing import claim_of, is_dry_run, named, replayed_or_refused, submission, write
 from loyalty.domain.bounds import MAX_LINES
 from loyalty.domain.claims import reference_key
 from loyalty.domain.earning import Order, Term
@@ -147,7 +147,7 @@ class ReceiptAnswer(Answer):
     earned: int = Field(description="Points of the wallet `points`, or of the first wallet.")
     available_from: datetime | None = Field(description="When they can be spent; null: at once.")
     valid_through: str | None = Field(description="The last business day they can be spent; null: for ever.")
-    balance: int = Field(description="Points available now.")
+    balance: int = Field(description="Points available as of the accrual.")
 
 
 class AccrualAnswer(WriteAnswer):
@@ -176,7 +176,7 @@ async def accrue(call: Calling, body: AccrualBody) -> Response:
     return await write(
         call,
         body,
-        member=body.member,
+        find=named(body.member),
         occurred_at=body.occurred_at,
         command=lambda member_id, at: command_of(call.caller.programme, body, member_id, at),
         say=lambda receipt: say(call.caller.programme, receipt),
@@ -225,12 +225,9 @@ def say(programme: Programme, receipt: Receipt) -> tuple[int, bytes]:
     """201, with the entry, the balances and what the till prints."""
     said: Accrued = receipt.said
     wallet = "points" if "points" in said.points else next(iter(said.points))
-    entries = [answers.entry(entry) for entry in receipt.entries]
     return 201, to_json(
         {
-            "entry": entries[0],
-            "entries": entries,
-            "balances": answers.balances(receipt.balances),
+            **answers.written(receipt),
             "points": said.points[wallet],
             "points_by_wallet": said.points,
             "receipt": _printed(programme, said.points[wallet], said.terms[wallet], receipt.balances[wallet].available),
@@ -258,7 +255,7 @@ async def _item(call: Call, item: BulkOrderBody | BulkGrantBody, dry_run: bool) 
     try:
         return await submission(
             call,
-            member=item.member,
+            find=named(item.member),
             occurred_at=item.occurred_at,
             command=lambda member_id, at: command_of(programme, item, member_id, at),
             say=lambda receipt: say(programme, receipt),

@@ -15,6 +15,7 @@ from loyalty.domain.books import Balance
 from loyalty.domain.entries import Entry
 from loyalty.domain.lots import Lot
 from loyalty.domain.programme import Programme
+from loyalty.operations.command import Receipt
 
 
 class Answer(BaseModel):
@@ -133,6 +134,12 @@ def entry(of: Entry) -> dict[str, Any]:
         ],
         "balances": balances(of.balances),
     }
+
+
+def written(receipt: Receipt) -> dict[str, Any]:
+    """What every write says: its entries, the first of them, and the balances by wallet."""
+    entries = [entry(one) for one in receipt.entries]
+    return {"entry": entries[0] if entries else None, "entries": entries, "balances": balances(receipt.balances)}
 
 
 def lot(programme: Programme, of: Lot) -> dict[str, Any]:

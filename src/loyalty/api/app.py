@@ -12,7 +12,19 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from loyalty.api import accruals, docs, entries, health, ledger, members, redemptions
+from loyalty.api import (
+    accruals,
+    adjustments,
+    docs,
+    entries,
+    health,
+    holds,
+    ledger,
+    members,
+    redemptions,
+    returns,
+    transfers,
+)
 from loyalty.api.answers import ProblemAnswer
 from loyalty.api.observed import Observed
 from loyalty.api.problems import MEDIA_TYPE, Problem, body_of_refusal, published, response_to_problem
@@ -38,11 +50,16 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # it would answer before it knows who asks, and to whatever Host says
     )
     app.state.service = Service.over(settings)
     for router in (
         accruals.router,  # routes are tried in this order: the hot ones first
         redemptions.router,
+        holds.router,
+        returns.router,
+        transfers.router,
+        adjustments.router,
         members.lean,
         members.router,
         entries.router,

@@ -11,7 +11,7 @@ from loyalty.api.writing import MAX_KEY
 ONE_KEY = "Required unless dry_run is true. The same key and request replay the same answer."
 KEY_PER_ITEM = "Not needed: every item has a key of its own, and a retry of the call replays item by item."
 _ALWAYS = (401, 403, 422, 500, 503)
-_WITH_BODY = (400, 413, 415)
+_WITH_BODY = (400, 408, 413, 415)
 
 
 def reads(scope: str, answer: type[Answer], *problems: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ The law of `LeanRoute`: delete it, use `StrictRoute` in its place, and only spee
 corpus through both and compares bytes.
 """
 
-import json
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, get_type_hints
 
@@ -19,8 +19,11 @@ from starlette.responses import Response
 from loyalty.api.access import Caller
 from loyalty.api.problems import Problem
 from loyalty.api.service import Service
+from loyalty.domain.texts import TwinNames, refuse_twins
 
 Handler = Callable[[Request], Awaitable[Response]]
+BODY_TIMEOUT_S = 30
+"""How long a body may take to arrive."""
 NO_JSON = "The body is not one JSON value that we can read."
 DRY_RUN = "dry_run"
 """The one query parameter of a write."""
@@ -64,17 +67,21 @@ class StrictRequest(Request):
     """A request whose body is bounded, and its JSON read strictly: no NaN, no Infinity, one value, bounded depth."""
 
     async def body(self) -> bytes:
-        """Raises Problem `too_large`. Starlette's own limit would answer in plain text, past everything here."""
+        """Raises Problem `too_large`, `too_slow`. Starlette's own limit would answer in plain text."""
         if not hasattr(self, "_body"):
             limit = self.scope["app"].state.service.settings.max_body_bytes
             pieces, size = [], _declared_size(self)
             if size <= limit:
                 size = 0
-                async for piece in self.stream():
-                    size += len(piece)
-                    pieces.append(piece)
-                    if size > limit:
-                        break
+                try:
+                    async with asyncio.timeout(BODY_TIMEOUT_S):
+                        async for piece in self.stream():
+                            size += len(piece)
+                            pieces.append(piece)
+                            if size > limit:
+                                break
+                except TimeoutError:
+                    raise Problem("too_slow", f"The body did not arrive within {BODY_TIMEOUT_S} seconds.") from None
             if size > limit:
                 raise Problem("too_large", f"A body has at most {limit} bytes.", maximum=limit)
             self._body = b"".join(pieces)
@@ -184,16 +191,11 @@ def _check_query(request: Request, known: set[str]) -> None:
 
 
 def _refuse_twins(raw: bytes) -> None:
-    """Two readers may take different ones of two fields of the same name. Raises Problem `malformed_json`."""
-    _TWINS.decode(raw.decode())
-
-
-def _names_once(pairs: list[tuple[str, Any]]) -> None:
-    if len({name for name, _ in pairs}) < len(pairs):
-        raise Problem("malformed_json", "A field stands twice in one object of the body.")
-
-
-_TWINS = json.JSONDecoder(object_pairs_hook=_names_once, parse_int=str, parse_float=str)
+    """Raises Problem `malformed_json`."""
+    try:
+        refuse_twins(raw.decode())
+    except TwinNames:
+        raise Problem("malformed_json", "A field stands twice in one object of the body.") from None
 
 
 def _declared_size(request: Request) -> int:

@@ -1,28 +1,30 @@
 """Members: enrol, read, balance, tier, entries, lots."""
 
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
 from loyalty.api import answers, paging
-from loyalty.api.access import MEMBERS_READ, MEMBERS_WRITE
+from loyalty.api.access import MEMBERS_MANAGE, MEMBERS_READ, MEMBERS_WRITE
 from loyalty.api.answers import Answer, BalanceAnswer, EntryAnswer, LotAnswer, to_json
 from loyalty.api.bodies import Birthday, Body, Channelled, Phone, Store, Text, member_id
 from loyalty.api.documented import reads, writes
 from loyalty.api.lean import Call, Calling, LeanRoute, StrictRoute
 from loyalty.api.paging import Cursor, Limit
 from loyalty.api.service import new_member_id, wall_clock
-from loyalty.api.writing import blind, write
+from loyalty.api.writing import Find, blind, known, write
+from loyalty.domain.entries import Because
 from loyalty.domain.ids import LotId, MemberId
-from loyalty.domain.members import Member
+from loyalty.domain.members import Member, Status
 from loyalty.domain.persons import Identity, Person
 from loyalty.domain.refusals import MemberNotFound
 from loyalty.domain.tiers import place_of
 from loyalty.operations.command import Receipt
 from loyalty.operations.enrol import Enrol, new_card_number
+from loyalty.operations.membership import Close, SetStatus
 from loyalty.store import history
 from loyalty.store.balances import Standing
 from loyalty.store.history import LotPlace
@@ -68,6 +70,35 @@ class EnrolAnswer(MemberAnswer):
     entry: None = Field(default=None, description="Joining moves no points.")
     entries: list[EntryAnswer]
     balances: dict[str, BalanceAnswer]
+
+
+class StatusBody(Body):
+    """What the member may do from now on."""
+
+    status: Literal["active", "earn_only", "frozen"]
+
+
+class CloseBody(Body):
+    """Why the member leaves."""
+
+    reason: Annotated[Text | None, Field(max_length=200)] = None
+
+
+class StatusAnswer(MemberAnswer):
+    """The member as it is now."""
+
+    entry: None = Field(default=None, description="A status moves no points.")
+    entries: list[EntryAnswer]
+    balances: dict[str, BalanceAnswer]
+
+
+class CloseAnswer(Answer):
+    """What closing did; `entry` is null when there was nothing to release or forfeit."""
+
+    entry: EntryAnswer | None
+    entries: list[EntryAnswer]
+    balances: dict[str, BalanceAnswer]
+    forfeited: dict[str, int] = Field(description="Points by wallet.", examples=[{"points": 120}])
 
 
 class ExpiringAnswer(Answer):
@@ -128,7 +159,7 @@ class LotsAnswer(Answer):
 async def enrol(call: Calling, body: EnrolBody) -> Response:
     id_ = new_member_id()
     command = _enrolment(call, id_, body)
-    return await write(call, body, member=id_, occurred_at=None, command=lambda *_: command, say=_say_enrolled)
+    return await write(call, body, find=known(id_), command=lambda *_: command, say=_say_enrolled)
 
 
 @router.get("/v1/members/{id}", summary="Read a member", **reads(MEMBERS_READ, MemberAnswer, 404))
@@ -190,6 +221,46 @@ async def lots(
     return _json(paging.page(items, limit, lambda last: places[items.index(last)]))
 
 
+@router.patch(
+    "/v1/members/{id}", summary="Change a member's status", **writes(MEMBERS_MANAGE, 200, StatusAnswer, 404, 409)
+)
+async def change(call: Calling, id: str, body: StatusBody) -> Response:  # noqa: A002 - the path's own word
+    return await write(
+        call,
+        body,
+        find=_whom(id),
+        command=lambda member_id, _: SetStatus(member_id, Status(body.status)),
+        say=lambda receipt: (200, to_json({**_member(receipt.said), **answers.written(receipt)})),
+    )
+
+
+@router.post("/v1/members/{id}/close", summary="Close a member", **writes(MEMBERS_MANAGE, 201, CloseAnswer, 404, 409))
+async def close(call: Calling, id: str, body: CloseBody) -> Response:  # noqa: A002 - the path's own word
+    """Releases its holds and forfeits its points. With `dry_run=true` it says what would be forfeited."""
+    programme = call.caller.programme
+    return await write(
+        call,
+        body,
+        find=_whom(id),
+        command=lambda member_id, at: Close(
+            member_id,
+            tuple(programme.wallets),
+            Because(reason=body.reason),
+            programme.calendar.business_date(at),
+        ),
+        say=lambda receipt: (201, to_json({**answers.written(receipt), "forfeited": receipt.said})),
+    )
+
+
+def _whom(id_: str) -> Find[MemberId]:
+    """Finds the member of an id in a path: its existence is checked behind the door."""
+
+    async def find(_: Call) -> MemberId:
+        return _member_id(id_)
+
+    return find
+
+
 def _enrolment(call: Call, id_: MemberId, body: EnrolBody) -> Enrol:
     """The command: card number and identities blinded, the person sealed."""
     number = new_card_number()
@@ -207,8 +278,7 @@ def _enrolment(call: Call, id_: MemberId, body: EnrolBody) -> Enrol:
 
 
 def _say_enrolled(receipt: Receipt) -> tuple[int, bytes]:
-    told: dict[str, Any] = {"entry": None, "entries": [], "balances": answers.balances(receipt.balances)}
-    return 201, to_json({**_member(receipt.said), **told})
+    return 201, to_json({**_member(receipt.said), **answers.written(receipt)})
 
 
 def _member(member: Member) -> dict[str, Any]:

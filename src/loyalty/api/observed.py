@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 import uuid_utils
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from loyalty.api.problems import Problem, response_to_problem
@@ -19,6 +20,8 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_REQUEST_ID = 64
+_CLIENT_LEFT = 499
+"""What the log and the metrics say of a client that hung up in the middle of its request."""
 _SAFE = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 
 log = structlog.get_logger()
@@ -51,6 +54,8 @@ class Observed:
 
         try:
             await self.app(scope, receive, observe)
+        except ClientDisconnect:
+            status = _CLIENT_LEFT
         except Exception as error:
             if status:  # half an answer is out already: the connection must break
                 raise

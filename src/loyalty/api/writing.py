@@ -1,8 +1,9 @@
 """From an admitted write to its answer: the key, the fingerprint, the member, the door."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import TypeVar
 
 from starlette.responses import Response
 
@@ -14,7 +15,7 @@ from loyalty.api.service import new_fact, wall_clock
 from loyalty.domain.claims import Claim, ReplayKey, replayed
 from loyalty.domain.ids import MemberId
 from loyalty.domain.persons import Identity
-from loyalty.domain.refusals import KeyReused, MemberNotFound, Refusal
+from loyalty.domain.refusals import KeyReused, NotFound, Refusal
 from loyalty.domain.state import Moment
 from loyalty.operations.command import Command, Receipt
 from loyalty.operations.door import Answer, Submission
@@ -28,16 +29,18 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
 
 SaysWhat = Callable[[Receipt], tuple[int, bytes]]
-Commanding = Callable[[MemberId, datetime], Command]
+T = TypeVar("T")
+Find = Callable[[Call], Awaitable[T]]
+"""Looks up what a command is about and never changes: a member's id, an entry, a hold. Raises NotFound."""
 
 
 async def write(
     call: Call,
     body: Body,
     *,
-    member: MemberName | MemberId,
-    occurred_at: datetime | None,
-    command: Commanding,
+    find: Find[T],
+    occurred_at: datetime | None = None,
+    command: Callable[[T, datetime], Command],
     say: SaysWhat,
 ) -> Response:
     """Send one command through the door and give its answer. Raises Problem; refusals are answers."""
@@ -45,9 +48,9 @@ async def write(
     claim = None if dry_run else claim_of(call, key_of(call), body)
     try:
         ask = await submission(
-            call, member=member, occurred_at=occurred_at, command=command, say=say, claim=claim, dry_run=dry_run
+            call, find=find, occurred_at=occurred_at, command=command, say=say, claim=claim, dry_run=dry_run
         )
-    except MemberNotFound as refusal:
+    except NotFound as refusal:
         return response(await replayed_or_refused(call, claim, refusal))
     return response(await _submit(call, ask))
 
@@ -55,16 +58,16 @@ async def write(
 async def submission(
     call: Call,
     *,
-    member: MemberName | MemberId,
+    find: Find[T],
     occurred_at: datetime | None,
-    command: Commanding,
+    command: Callable[[T, datetime], Command],
     say: SaysWhat,
     claim: Claim | None,
     dry_run: bool = False,
 ) -> Submission:
-    """The command as the door takes it, its member resolved. Raises MemberNotFound."""
+    """The command as the door takes it, what it is about resolved. Raises NotFound."""
     programme = call.caller.programme
-    member_id = await resolve(call, member) if isinstance(member, MemberName) else member
+    found = await find(call)
     recorded_at = wall_clock()
     at = occurred_at or programme.now(recorded_at)
     request_id = call.request_id
@@ -75,7 +78,25 @@ async def submission(
         return say(outcome)
 
     moment = Moment(new_fact(), at, recorded_at)
-    return Submission(programme, command(member_id, at), moment, render, claim, dry_run)
+    return Submission(programme, command(found, at), moment, render, claim, dry_run)
+
+
+def named(member: MemberName) -> Find[MemberId]:
+    """Finds the member that is meant; an id is only checked behind the door."""
+
+    async def find(call: Call) -> MemberId:
+        return await resolve(call, member)
+
+    return find
+
+
+def known(what: T) -> Find[T]:
+    """Finds what is known already."""
+
+    async def find(_: Call) -> T:
+        return what
+
+    return find
 
 
 async def resolve(call: Call, member: MemberName) -> MemberId:

@@ -40,12 +40,15 @@ def earned(programme: Programme, order: Order) -> dict[str, int]:
             currency=order.currency,
             accepted=programme.currency,
         )
-    return {name: base_points(wallet, order.net_spend) for name, wallet in programme.wallets.items()}
+    return {
+        name: base_points(order.net_spend, wallet.points_per_unit, wallet.unit)
+        for name, wallet in programme.wallets.items()
+    }
 
 
-def base_points(wallet: Wallet, net_spend: int) -> int:
+def base_points(net_spend: int, points_per_unit: int, unit: int) -> int:
     """The base rule: `points_per_unit` for each `unit` of minor currency units, rounded down once."""
-    return net_spend * wallet.points_per_unit // wallet.unit
+    return net_spend * points_per_unit // unit
 
 
 def usual_term(calendar: Calendar, wallet: Wallet, occurred_at: datetime) -> Term:
@@ -54,7 +57,7 @@ def usual_term(calendar: Calendar, wallet: Wallet, occurred_at: datetime) -> Ter
     A policy that would end while they are still pending ends with the day on which they mature.
     """
     matures_at = occurred_at + wallet.pending if wallet.pending else None
-    return Term(matures_at, _expires_at(calendar, wallet, occurred_at, no_earlier_than=matures_at))
+    return Term(matures_at, usual_end(calendar, wallet, occurred_at, no_earlier_than=matures_at))
 
 
 def explicit_term(
@@ -66,7 +69,7 @@ def explicit_term(
     expires_at: datetime | None,
 ) -> Term:
     """The term of points granted by name: at once unless `pending_until`. Raises DatesContradict."""
-    expires_at = expires_at or _expires_at(calendar, wallet, occurred_at)
+    expires_at = expires_at or usual_end(calendar, wallet, occurred_at)
     begins_at = max(occurred_at, pending_until or occurred_at)
     if expires_at is not None and expires_at <= begins_at:
         raise DatesContradict(
@@ -75,10 +78,11 @@ def explicit_term(
     return Term(pending_until if begins_at > occurred_at else None, expires_at)
 
 
-def calculation(order: Order, points: dict[str, int]) -> str:
-    """The stored calculation of a purchase, as JSON text: its inputs, the rule and what it gave."""
+def calculation(programme: Programme, order: Order, points: dict[str, int]) -> str:
+    """The stored calculation of a purchase, as JSON text: its inputs, the rule with its rates, and what it gave."""
     body: dict[str, Any] = {
         "rule": "base",
+        "rates": {name: [wallet.points_per_unit, wallet.unit] for name, wallet in programme.wallets.items()},
         "currency": order.currency,
         "net_spend": order.net_spend,
         "lines": order.lines,
@@ -89,10 +93,10 @@ def calculation(order: Order, points: dict[str, int]) -> str:
     return orjson.dumps(body).decode()
 
 
-def _expires_at(
+def usual_end(
     calendar: Calendar, wallet: Wallet, earned_at: datetime, *, no_earlier_than: datetime | None = None
 ) -> datetime | None:
-    """The end of the last day on which points earned now can be spent; None for ever."""
+    """The end of the last day on which points earned at a moment can be spent; None for ever."""
     valid_through = wallet.expiry.valid_through(calendar.business_date(earned_at))
     if valid_through is None:
         return None

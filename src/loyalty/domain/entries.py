@@ -26,6 +26,14 @@ class Kind(StrEnum):
     MATURE = "mature"
     SPEND = "spend"
     EXPIRE = "expire"
+    HOLD = "hold"
+    CAPTURE = "capture"
+    RELEASE = "release"
+    RETURN = "return"
+    UNSPEND = "unspend"
+    FORFEIT = "forfeit"
+    ADJUST = "adjust"
+    TRANSFER = "transfer"
 
 
 class Posting(NamedTuple):

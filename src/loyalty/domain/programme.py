@@ -65,6 +65,17 @@ class Wallet(NamedTuple):
             raise ValueError(f"the wallet {self.name!r} cannot be pending or last for a negative time")
 
 
+class Shortfall(StrEnum):
+    """What becomes of points that a return cannot take back."""
+
+    OWED = "owed"
+    """The member owes them: the next points repay them."""
+    WITHHELD = "withheld"
+    """Their worth is to be kept from the money that is refunded; the answer says how much."""
+    WAIVED = "waived"
+    """They are let go."""
+
+
 class Rung(NamedTuple):
     """One tier of the ladder and the net spend (minor units, calendar year) that reaches it."""
 
@@ -88,6 +99,17 @@ class Programme(NamedTuple):
     minimum_age: int = 14
     restarting_sources: frozenset[str] = frozenset()
     """Sources whose receipt numbers begin again: their references include the business date."""
+    forced_sources: frozenset[str] = frozenset()
+    """Sources that may report what happened offline although the points did not suffice."""
+    hold_grace: timedelta = timedelta(0)
+    """How long after its end a hold may still be captured, if the points suffice."""
+    refund_grace_days: int = 0
+    """Business days for which refunded points live whose lot has expired since; 0: they are gone."""
+    return_shortfall: Shortfall = Shortfall.OWED
+    transfers: bool = False
+    """Whether members may give points to each other."""
+    adjustment_limit: int | None = None
+    """Points above which a correction needs a second person; None: never."""
 
     def checked(self) -> "Programme":
         """The programme itself. Raises ValueError, in a sentence, when its settings contradict each other."""
@@ -103,6 +125,8 @@ class Programme(NamedTuple):
             raise ValueError("each rung of the ladder must cost more than the one below")
         if len({rung.tier for rung in self.ladder}) < len(self.ladder):
             raise ValueError("every rung of the ladder needs a name of its own")
+        if self.hold_grace < timedelta(0) or self.refund_grace_days < 0 or (self.adjustment_limit or 0) < 0:
+            raise ValueError("a grace or a limit cannot be negative")
         return self
 
     def wallet(self, name: str) -> Wallet:

@@ -37,6 +37,21 @@ class EntryNotFound(NotFound):
     title = "No such entry"
 
 
+class HoldNotFound(NotFound):
+    code = "hold_not_found"
+    title = "No such hold"
+
+
+class RedemptionNotFound(NotFound):
+    code = "redemption_not_found"
+    title = "No such redemption"
+
+
+class AdjustmentNotFound(NotFound):
+    code = "adjustment_not_found"
+    title = "No such adjustment"
+
+
 class Conflict(Refusal):
     """The request is well formed but the state of the ledger does not allow it."""
 
@@ -71,6 +86,56 @@ class MemberEarnsOnly(Conflict):
     title = "The member may earn but not spend"
 
 
+class HoldResolved(Conflict):
+    code = "hold_resolved"
+    title = "The hold was captured or released before"
+
+
+class HoldExpired(Conflict):
+    code = "hold_expired"
+    title = "The hold has ended"
+
+
+class TooManyHolds(Conflict):
+    code = "too_many_holds"
+    title = "The member has too many open holds"
+
+
+class ExceedsHold(Conflict):
+    code = "exceeds_hold"
+    title = "More than the hold set aside"
+
+
+class ExceedsRedemption(Conflict):
+    code = "exceeds_redemption"
+    title = "More than is left of the redemption"
+
+
+class ExceedsPurchase(Conflict):
+    code = "exceeds_purchase"
+    title = "More than is left of the purchase"
+
+
+class NotAPurchase(Conflict):
+    code = "not_a_purchase"
+    title = "The entry is no purchase"
+
+
+class TransfersNotAllowed(Conflict):
+    code = "transfers_not_allowed"
+    title = "The programme does not let members transfer points"
+
+
+class AdjustmentDecided(Conflict):
+    code = "adjustment_decided"
+    title = "The adjustment was decided before"
+
+
+class ApproverNotSecond(Conflict):
+    code = "second_person_required"
+    title = "Whoever asked for an adjustment cannot approve it"
+
+
 class Unacceptable(Refusal):
     """The request names something this programme cannot accept."""
 
@@ -99,6 +164,21 @@ class CurrencyNotAccepted(Unacceptable):
 class DatesContradict(Unacceptable):
     code = "dates_contradict"
     title = "The dates of the points contradict each other"
+
+
+class LineUnknown(Unacceptable):
+    code = "unknown_line"
+    title = "The purchase has no such line"
+
+
+class SameMember(Unacceptable):
+    code = "same_member"
+    title = "Both sides are the same member"
+
+
+class SourceMayNotForce(Unacceptable):
+    code = "source_may_not_force"
+    title = "The source may not force what the points do not cover"
 
 
 class AmountOutOfRange(Unacceptable):

@@ -4,15 +4,15 @@ Every command settles before and after it decides, so an expired point can never
 sweep is; the sweep is this same function in bulk, and a read is this same function on a draft it drops.
 """
 
-from collections.abc import Iterable
 from datetime import datetime
 from heapq import heapify, heappop, heappush
 
-from loyalty.domain.books import book_of
-from loyalty.domain.entries import Draw, Kind, Posting, posting
+from loyalty.domain.credit import release, repayment
+from loyalty.domain.entries import Kind
+from loyalty.domain.holds import HoldStatus, open_holds
 from loyalty.domain.ids import LotId, MemberId
 from loyalty.domain.journal import write_entry
-from loyalty.domain.lots import LOTS, UNSEEN_DUE, Lot, LotState, draw_order, known_lots, take
+from loyalty.domain.lots import LOTS, UNSEEN_DUE, Lot, LotState, draw_order, known_lots, let_lapse, moved
 from loyalty.domain.members import MEMBERS, existing
 from loyalty.domain.state import Draft
 from loyalty.domain.tiers import lapse
@@ -27,7 +27,9 @@ def settle(draft: Draft, member_id: MemberId, until: datetime) -> None:
     heapify(waiting)
     while (moment := _next_due(draft, member_id, waiting)) is not None and moment <= until:
         due = sorted(_taken(draft, waiting, moment), key=draw_order)
-        for lot in _mature(draft, member_id, moment, [lot for lot in due if lot.state == LotState.PENDING]):
+        ripe = _mature(draft, member_id, moment, [lot for lot in due if lot.state == LotState.PENDING])
+        freed = _release(draft, member_id, moment)
+        for lot in (*ripe, *freed):
             if lot.expires_at is not None:
                 heappush(waiting, (lot.expires_at, lot.id))
         _expire(draft, member_id, moment, [lot for lot in due if lot.state == LotState.AVAILABLE])
@@ -36,31 +38,15 @@ def settle(draft: Draft, member_id: MemberId, until: datetime) -> None:
     draft.put(MEMBERS, member_id, existing(draft, member_id)._replace(due_at=moment))
 
 
-def repayment(draft: Draft, member_id: MemberId, lots: Iterable[Lot]) -> tuple[list[Posting], list[Draw]]:
-    """What a credit to `available` must first pay back: postings available → owed, as draws on its lots.
-
-    The postings that credit `available` are written before these; the lots are of one wallet each.
-    """
-    postings: list[Posting] = []
-    draws: list[Draw] = []
-    owed: dict[str, int] = {}
-    for lot in lots:
-        debt = owed.setdefault(lot.wallet, book_of(draft, member_id, lot.wallet).owed)
-        paid = min(debt, lot.remaining)
-        if paid:
-            owed[lot.wallet] = debt - paid
-            postings.append(posting(lot.wallet, debit="available", credit="owed", points=paid, funder=lot.funder))
-            draws.extend(take(draft, [lot], paid))
-    return postings, draws
-
-
 def _next_due(draft: Draft, member_id: MemberId, waiting: list[tuple[datetime, LotId]]) -> datetime | None:
     """No later than the earliest moment at which something of the member's falls due.
 
     What is not loaded is never due within the batch: the loader makes sure of it.
     """
+    holds = open_holds(draft, member_id)
     moments = (
         waiting[0][0] if waiting else None,
+        holds[0].expires_at if holds else None,
         existing(draft, member_id).tier_until,
         draft.get(UNSEEN_DUE, member_id),
     )
@@ -95,18 +81,31 @@ def _mature(draft: Draft, member_id: MemberId, moment: datetime, lots: list[Lot]
         Kind.MATURE,
         occurred_at=moment,
         accounting_date=draft.programme.calendar.business_date(moment),
-        postings=[*_moved(ripe, debit="pending", credit="available"), *repaid],
+        postings=[*moved(ripe, debit="pending", credit="available"), *repaid],
         draws=draws,
     )
     return ripe
 
 
+def _release(draft: Draft, member_id: MemberId, moment: datetime) -> list[Lot]:
+    """End the holds whose time is over: an entry for each. Returns the lots that have their points back."""
+    freed: dict[LotId, None] = {}
+    for hold in open_holds(draft, member_id):
+        if hold.expires_at > moment:
+            break
+        date = draft.programme.calendar.business_date(moment)
+        entry = release(draft, hold, HoldStatus.EXPIRED, occurred_at=moment, accounting_date=date)
+        freed.update(dict.fromkeys(draw.lot_id for draw in entry.draws if draw.points < 0))
+    return [lot for lot_id in freed if (lot := draft.get(LOTS, lot_id)) is not None]
+
+
 def _expire(draft: Draft, member_id: MemberId, moment: datetime, lots: list[Lot]) -> None:
     """Let available lots expire: one entry for the moment, dated its last valid day."""
+    lots = [now for lot in lots if (now := draft.get(LOTS, lot.id)) is not None]  # a hold may have given points back
     if not lots:
         return
-    postings = _moved(lots, debit="available", credit="expired")
-    draws = [draw for lot in lots for draw in take(draft, [lot], lot.remaining)]
+    postings = moved(lots, debit="available", credit="expired")
+    draws = [let_lapse(draft, lot) for lot in lots]
     write_entry(
         draft,
         member_id,
@@ -116,14 +115,3 @@ def _expire(draft: Draft, member_id: MemberId, moment: datetime, lots: list[Lot]
         postings=postings,
         draws=draws,
     )
-
-
-def _moved(lots: list[Lot], *, debit: str, credit: str) -> list[Posting]:
-    """What remains of the lots, as one posting for each wallet and funder."""
-    points: dict[tuple[str, str | None], int] = {}
-    for lot in lots:
-        points[lot.wallet, lot.funder] = points.get((lot.wallet, lot.funder), 0) + lot.remaining
-    return [
-        posting(wallet, debit=debit, credit=credit, points=total, funder=funder)
-        for (wallet, funder), total in points.items()
-    ]

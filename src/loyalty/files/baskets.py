@@ -13,7 +13,7 @@ import orjson
 
 from loyalty.domain.bounds import EARLIEST, LATEST, MAX_AMOUNT, MAX_LINES, MAX_POINTS, MAX_QUANTITY
 from loyalty.domain.persons import RESERVED_CHANNELS
-from loyalty.domain.texts import is_clean, is_plain
+from loyalty.domain.texts import TwinNames, is_clean, is_plain, refuse_twins
 
 HEAD: Final = ("kind", "member", "source", "reference", "store", "occurred_at", "currency")
 LINE: Final = ("line_id", "sku", "category", "quantity", "amount")
@@ -479,9 +479,13 @@ def _read_jsonl(file: BasketFile) -> Iterator[Fact | BadRow]:
         if line.isspace():
             continue
         try:
-            yield _from_object(number, orjson.loads(line), seen)
+            found = orjson.loads(line)
+            refuse_twins(line.decode())
+            yield _from_object(number, found, seen)
         except orjson.JSONDecodeError as error:
             yield BadRow(number, f"the line is not JSON: {error.msg}")
+        except TwinNames as twins:
+            yield BadRow(number, str(twins))
         except _Bad as bad:
             yield BadRow(number, str(bad))
 

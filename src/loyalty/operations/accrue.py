@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 from loyalty.domain.books import BOOKS
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
+from loyalty.domain.credit import repayment
 from loyalty.domain.earning import Order, Term, calculation, earned, explicit_term, usual_term
 from loyalty.domain.entries import Because, Birth, Entry, Kind, Posting, posting
 from loyalty.domain.ids import EntryId, LotId, MemberId
 from loyalty.domain.journal import write_entry
 from loyalty.domain.lots import Lot, LotState, open_lot
 from loyalty.domain.members import MEMBERS, watch, who_may_earn
-from loyalty.domain.settle import repayment
 from loyalty.domain.state import Draft, Need
 from loyalty.domain.tiers import NET_SPEND, add_net_spend, rise
 from loyalty.operations.command import Receipt
@@ -55,7 +55,7 @@ class Purchase(NamedTuple):
             because=self.because,
             reference=self.reference,
             business_date=self.business_date,
-            calculation=calculation(self.order, points),
+            calculation=calculation(programme, self.order, points),
         )
         add_net_spend(draft, self.member_id, self.business_date, self.order.net_spend)
         rise(draft, self.member_id, year=self.business_date.year, entry_id=entry.id)
@@ -87,7 +87,7 @@ class Grant(NamedTuple):
         term = explicit_term(
             draft.programme.calendar,
             draft.programme.wallet(self.wallet),
-            draft.moment.occurred_at,
+            draft.programme.reached(draft.moment.occurred_at, draft.moment.recorded_at),
             pending_until=self.pending_until,
             expires_at=self.expires_at,
         )

@@ -29,7 +29,10 @@ class Command(Protocol):
         """Whose lane the command waits in."""
 
     def needs(self) -> tuple[Need, ...]:
-        """The rows that must be there before it can decide, beside what is due for its members."""
+        """The rows that must be there before it can decide, every member it changes among them.
+
+        What is due for its members comes by itself.
+        """
 
     def decide(self, draft: Draft, at: datetime) -> Receipt:
-        """Decide on a settled draft, effective `at`. Raises Refusal; then nothing of the draft is kept."""
+        """Decide on a settled draft, effective `at` for `member_id`. Raises Refusal; then nothing of it is kept."""

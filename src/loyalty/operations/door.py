@@ -85,14 +85,15 @@ def answer(ask: Submission, batch: State) -> Answer:
 def _decide(ask: Submission, settled: Draft) -> Receipt:
     """The command's receipt, its changes kept on `settled`. Raises Refusal; then only the settling is there."""
     ask.programme.check_not_ahead(ask.moment.occurred_at, ask.moment.recorded_at)
-    member_id = ask.command.member_id
-    at = _effective(ask, settled.get(MEMBERS, member_id))
-    settle(settled, member_id, at)
+    members = {id_: _effective(ask, settled.get(MEMBERS, id_)) for id_ in _members(ask)}
+    for id_, at in members.items():
+        settle(settled, id_, at)
     draft = settled.over()
-    receipt = ask.command.decide(draft, at)
-    settle(draft, member_id, at)  # a late earn may be ripe already
+    receipt = ask.command.decide(draft, members[ask.command.member_id])
+    for id_, at in members.items():
+        settle(draft, id_, at)  # a late earn may be ripe already
     settled.keep(draft)
-    return receipt._replace(balances=balances(settled, member_id))
+    return receipt._replace(balances=balances(settled, receipt.member_id))
 
 
 def _replay(ask: Submission, kept: Replay) -> Answer:
@@ -105,8 +106,14 @@ def _replay(ask: Submission, kept: Replay) -> Answer:
     return Answer(frozen.status, frozen.body, outcome=None, replayed=True)
 
 
+def _members(ask: Submission) -> list[MemberId]:
+    """Whom the command changes, each once."""
+    found = dict.fromkeys(need.key for need in ask.command.needs() if need.shelf is MEMBERS)
+    return list(found) or [ask.command.member_id]
+
+
 def _effective(ask: Submission, member: Any) -> datetime:
-    """The command's place in the member's history: it never runs backwards."""
+    """The command's place in a member's history: it never runs backwards."""
     at = ask.programme.reached(ask.moment.occurred_at, ask.moment.recorded_at)
     return at if member is None else max(at, member.effective_at)
 
@@ -126,9 +133,9 @@ def _until(asks: Iterable[Submission], locked: State) -> dict[MemberId, datetime
     """The latest moment at which the batch will settle each member it found."""
     until: dict[MemberId, datetime] = {}
     for ask in asks:
-        member_id = ask.command.member_id
-        member = locked.get(MEMBERS, member_id)
-        if member is not None:
-            at = _effective(ask, member)
-            until[member_id] = max(at, until.get(member_id, at))
+        for member_id in _members(ask):
+            member = locked.get(MEMBERS, member_id)
+            if member is not None:
+                at = _effective(ask, member)
+                until[member_id] = max(at, until.get(member_id, at))
     return until

@@ -7,13 +7,14 @@ import orjson
 
 from loyalty.domain.books import BOOKS, book_of
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
-from loyalty.domain.entries import Because, Kind, posting
+from loyalty.domain.entries import Because, Kind, Posting, posting
 from loyalty.domain.ids import EntryId, MemberId
-from loyalty.domain.journal import write_entry
-from loyalty.domain.lots import LOTS, in_draw_order, take
+from loyalty.domain.journal import Event, write_entry
+from loyalty.domain.lots import OPEN_LOTS, in_draw_order, take
 from loyalty.domain.members import MEMBERS, who_may_spend
 from loyalty.domain.programme import Programme
-from loyalty.domain.refusals import CurrencyNotAccepted, InsufficientPoints
+from loyalty.domain.refusals import CurrencyNotAccepted, SourceMayNotForce
+from loyalty.domain.spending import check_covered
 from loyalty.domain.state import Draft, Need
 from loyalty.operations.command import Receipt
 
@@ -42,12 +43,14 @@ class Redeem(NamedTuple):
     reference: ReferenceKey
     business_date: date
     discount_currency: str | None = None
+    forced: bool = False
+    """It has happened already, offline: what the points do not cover is owed."""
 
     def needs(self) -> tuple[Need, ...]:
         return (
             Need(MEMBERS, self.member_id),
             Need(BOOKS, self.member_id),
-            Need(LOTS, (self.member_id, self.wallet), self.points),
+            Need(OPEN_LOTS, (self.member_id, self.wallet), self.points),
             Need(REFERENCES, self.reference),
         )
 
@@ -57,12 +60,11 @@ class Redeem(NamedTuple):
         draft.programme.wallet(self.wallet)
         value = self._value(draft.programme)
         available = book_of(draft, self.member_id, self.wallet).available
-        if available < self.points:
-            raise InsufficientPoints(
-                f"The member has {available} points available; {self.points} are required.",
-                available=available,
-                required=self.points,
-            )
+        if not self.forced:
+            check_covered(draft, self.member_id, self.wallet, self.points)
+        elif self.because.source not in draft.programme.forced_sources:
+            raise SourceMayNotForce(f"The source {self.because.source!r} may not force a redemption.")
+        covered = min(available, self.points)
         entry_id = EntryId(draft.mint.next(self.member_id))
         take_reference(draft, self.reference, entry_id)
         entry = write_entry(
@@ -73,11 +75,20 @@ class Redeem(NamedTuple):
             occurred_at=draft.moment.occurred_at,
             accounting_date=self.business_date,
             because=self.because,
-            postings=[posting(self.wallet, debit="available", credit="redeemed", points=self.points)],
-            draws=take(draft, in_draw_order(draft, self.member_id, self.wallet), self.points),
+            postings=self._postings(covered),
+            draws=take(draft, in_draw_order(draft, self.member_id, self.wallet), covered),
             calculation=value and orjson.dumps({"value": value._asdict()}).decode(),
         )
+        if covered < self.points:
+            id_, recorded_at = draft.mint.next(self.member_id), entry.recorded_at
+            draft.record(Event(id_, self.member_id, entry.sequence, "redemption.not_covered", recorded_at))
         return Receipt(self.member_id, (entry,), Redeemed(self.points, value))
+
+    def _postings(self, covered: int) -> list[Posting]:
+        sides = (("available", covered), ("owed", self.points - covered))
+        return [
+            posting(self.wallet, debit=debit, credit="redeemed", points=points) for debit, points in sides if points
+        ]
 
     def _value(self, programme: Programme) -> Value | None:
         """What the points are worth as a discount. Raises CurrencyNotAccepted."""

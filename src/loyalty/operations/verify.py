@@ -22,9 +22,11 @@ from loyalty.domain.lots import LotState
 from loyalty.domain.members import GENESIS
 from loyalty.domain.programme import CLOCK_TOLERANCE, Programme
 from loyalty.domain.tiers import kept_until, place_of, reached
+from loyalty.store import claims
 from loyalty.store import verify as store
 from loyalty.store.database import Database
-from loyalty.store.verify import EntryRows, LotRow, MemberRows
+from loyalty.store.journal import EntryRows, LotRow
+from loyalty.store.verify import MemberRows
 
 AT_ONCE = 2
 """Buckets read at the same time: Postgres works on one while the other is replayed here."""
@@ -155,7 +157,7 @@ class _Bucket:
     async def _check_references(self, connection: Any, slice_: Sequence[EntryRows]) -> None:
         """Invariant 7: whatever came from outside has taken its reference."""
         claimed = {key: rows.entry.id for rows in slice_ if (key := self._claim(rows.entry)) is not None}
-        taken = await store.references(connection, self._programme.id, list(claimed))
+        taken = await claims.find_references(connection, self._programme.id, list(claimed))
         for key, entry_id in claimed.items():
             if taken.get(key) != entry_id:
                 self._report.add(

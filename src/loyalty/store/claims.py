@@ -12,7 +12,7 @@ from loyalty.domain.ids import EntryId, MemberId, bucket_of_key
 from loyalty.domain.persons import Identity
 from loyalty.domain.state import State
 from loyalty.store.database import fetch_one
-from loyalty.store.parts import PROGRAMME, Insert, Load, Write, keys, rows_of
+from loyalty.store.parts import PROGRAMME, Insert, Load, Write, keys, load_statement, rows_of
 from loyalty.store.schema import BYTEA, INTEGER, SMALLINT, TEXT, TIMESTAMPTZ, UUID, ledger_table
 
 replay = ledger_table(
@@ -174,6 +174,22 @@ async def find_identities(
     values = {name: value for name, (value, _) in wanted.binds.items()}
     (rows,) = await fetch_one(connection, _FIND_IDENTITIES, {**values, PROGRAMME: programme_id})
     return {Identity(*key): MemberId(member_id.hex) for *key, member_id in rows or ()}
+
+
+async def find_references(
+    connection: AsyncConnection, programme_id: int, keys: Sequence[ReferenceKey]
+) -> dict[ReferenceKey, EntryId]:
+    """Which entries took the references. Locks nothing."""
+    if not keys:
+        return {}
+    part = load_references(keys)
+    binds = tuple((name, type_) for name, (_, type_) in part.binds.items())
+    statement = load_statement((part.sql,), ((PROGRAMME, INTEGER), *binds))
+    values = {name: value for name, (value, _) in part.binds.items()}
+    (rows,) = await fetch_one(connection, statement, {PROGRAMME: programme_id, **values})
+    into = State()
+    place_references(rows or (), into)
+    return dict(into.own(REFERENCES))
 
 
 _FIND_REPLAY = text(f"select {_LOAD_REPLAYS}").bindparams(

@@ -32,7 +32,7 @@ class TrialBalance(NamedTuple):
 
 _SUMS = text(
     f"""
-    select side.account, sum(side.debit)::bigint, sum(side.credit)::bigint
+    select side.account, sum(side.debit), sum(side.credit)
       from (select p.debit, p.credit, sum(p.points) as points
               from posting p
              where p.programme_id = :{PROGRAMME} and p.accounting_date <= :the_day
@@ -46,7 +46,7 @@ _SUMS = text(
 async def trial_balance(connection: AsyncConnection, programme: Programme, as_of: date) -> TrialBalance:
     """Every account's sums over postings dated up to `as_of`, inclusive. Reads all of them; locks nothing."""
     rows = await connection.execute(_SUMS, {PROGRAMME: programme.id, "the_day": as_of})
-    sums = {account: (debit, credit) for account, debit, credit in rows}
+    sums = {account: (int(debit), int(credit)) for account, debit, credit in rows}  # numeric: no sum is too large
     accounts = [
         AccountSum(one, debit, credit, debit - credit) for one in ACCOUNTS for debit, credit in [sums.get(one, (0, 0))]
     ]

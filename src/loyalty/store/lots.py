@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from loyalty.domain.ids import EntryId, LotId, MemberId, bucket_of
 from loyalty.domain.lots import LOTS, OPEN_LOTS, UNSEEN_DUE, Lot, LotState
 from loyalty.domain.state import State
-from loyalty.store.parts import PROGRAMME, Insert, Load, Update, Write, rows_of
+from loyalty.store.parts import PROGRAMME, Insert, Load, Update, Write, keys, rows_of
 from loyalty.store.schema import BIGINT, SMALLINT, TEXT, TIMESTAMPTZ, UUID, ledger_table
 
 lot = ledger_table(
@@ -26,11 +26,12 @@ lot = ledger_table(
     source=TEXT,
     store=TEXT,
     funder=TEXT,
+    lapsed=BIGINT,
 )
 COLUMNS = [f"l.{name}" for name in Lot._fields]
 
-_INSERT = Insert(lot)
-_UPDATE = Update(lot, key=["id"], changed=["state", "drawn", "restored"])
+_INSERT = Insert(lot, row_type="lot_row_2")
+_UPDATE = Update(lot, key=["id"], changed=["state", "drawn", "restored", "lapsed"], row_type="lot_change_2")
 
 _OPEN = f"""from lot l
     where l.open and l.bucket = k.bucket and l.programme_id = :{PROGRAMME}
@@ -44,6 +45,13 @@ _LOAD = rows_of(
           union all
           (select l.* {_OPEN} and l.due_at > k.until order by l.due_at, l.earned_at, l.id limit k.ahead)
         ) l""",
+)
+
+
+_LOAD_BY_ID = rows_of(
+    COLUMNS,
+    f"""from {keys(bucket="lot_id_buckets", id="lot_ids")}
+        join lot l on l.bucket = k.bucket and l.programme_id = k.programme_id and l.id = k.id""",
 )
 
 
@@ -74,10 +82,30 @@ def load(reaches: Sequence[Reach]) -> Load:
     )
 
 
+def load_by_id(ids: Sequence[LotId]) -> Load:
+    """The lots of these ids, as far as they exist."""
+    return Load(
+        _LOAD_BY_ID,
+        {
+            "lot_id_buckets": ([bucket_of(id_) for id_ in ids], SMALLINT.array),
+            "lot_ids": (list(ids), UUID.array),
+        },
+    )
+
+
+def place_by_id(rows: Iterable[Sequence[Any]], into: State) -> None:
+    """Put the lots found on the state. Whether they are open lots of a book that may be drawn is not said."""
+    for row in rows:
+        one = from_row(row)
+        into.put(LOTS, one.id, one)
+
+
 def from_row(row: Sequence[Any]) -> Lot:
     """A lot from the columns in `COLUMNS`."""
-    id_, member_id, *middle, entry_id, source, store, funder = row
-    return Lot._make((LotId(id_.hex), MemberId(member_id.hex), *middle, EntryId(entry_id.hex), source, store, funder))
+    id_, member_id, *middle, entry_id, source, store, funder, lapsed = row
+    return Lot._make(
+        (LotId(id_.hex), MemberId(member_id.hex), *middle, EntryId(entry_id.hex), source, store, funder, lapsed)
+    )
 
 
 def place(rows: Iterable[Sequence[Any]], reaches: Sequence[Reach], into: State) -> None:
@@ -126,4 +154,6 @@ def write(new: Sequence[Lot], changed: Sequence[Lot]) -> Iterable[Write]:
     if new:
         yield _INSERT.write([(bucket_of(one.id), *one) for one in new])
     if changed:
-        yield _UPDATE.write([(bucket_of(one.id), one.id, one.state, one.drawn, one.restored) for one in changed])
+        yield _UPDATE.write(
+            [(bucket_of(one.id), one.id, one.state, one.drawn, one.restored, one.lapsed) for one in changed]
+        )

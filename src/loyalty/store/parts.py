@@ -38,16 +38,20 @@ class Write(NamedTuple):
 
 
 class Insert:
-    """Insert rows, given as tuples in the order of `<table>_row`. With `claim`, a row that exists is left alone."""
+    """Insert rows, given as tuples in the order of `row_type` (`<table>_row`).
 
-    def __init__(self, table: TableClause, *, claim: bool = False) -> None:
+    With `claim`, a row that exists is left alone.
+    """
+
+    def __init__(self, table: TableClause, *, claim: bool = False, row_type: str | None = None) -> None:
         self.name = f"insert_{table.name}"
+        self._row_type = row_type or f"{table.name}_row"
         self._table = table
         self._claim = claim
         self._columns = [c for c in table.columns if c.name != "programme_id"]
 
     def cte(self) -> CTE:
-        source = _unnest(self.name, f"{self._table.name}_row", self._columns)
+        source = _unnest(self.name, self._row_type, self._columns)
         statement = insert(self._table).from_select(
             ["programme_id", *(c.name for c in self._columns)],
             select(bindparam(PROGRAMME, type_=INTEGER), *source.c),
@@ -61,17 +65,20 @@ class Insert:
 
 
 class Update:
-    """Update rows by key, given as tuples in the order of `<table>_change`: bucket, key, what changed."""
+    """Update rows by key, given as tuples in the order of `row_type` (`<table>_change`): bucket, key, what changed."""
 
-    def __init__(self, table: TableClause, *, key: Sequence[str], changed: Sequence[str]) -> None:
+    def __init__(
+        self, table: TableClause, *, key: Sequence[str], changed: Sequence[str], row_type: str | None = None
+    ) -> None:
         self.name = f"update_{table.name}"
+        self._row_type = row_type or f"{table.name}_change"
         self._table = table
         self._key = ["bucket", *key]
         self._changed = list(changed)
         self._columns = [table.c[name] for name in (*self._key, *self._changed)]
 
     def cte(self) -> CTE:
-        rows = _unnest(self.name, f"{self._table.name}_change", self._columns)
+        rows = _unnest(self.name, self._row_type, self._columns)
         programme = bindparam(PROGRAMME, type_=INTEGER).label("programme_id")
         fenced = select(programme, *rows.c).offset(literal_column("0"))  # as in `keys`
         source = fenced.subquery(f"{self.name}_keyed")

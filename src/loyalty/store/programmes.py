@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from loyalty.domain.calendar import Calendar
-from loyalty.domain.programme import Expiry, Lifespan, Programme, Rung, Wallet
+from loyalty.domain.programme import Expiry, Lifespan, Programme, Rung, Shortfall, Wallet
 
 
 class ApiKey(NamedTuple):
@@ -48,6 +48,12 @@ def settings_json(programme: Programme) -> str:
             "enrolment_requires": sorted(programme.enrolment_requires),
             "minimum_age": programme.minimum_age,
             "restarting_sources": sorted(programme.restarting_sources),
+            "forced_sources": sorted(programme.forced_sources),
+            "hold_grace_seconds": int(programme.hold_grace.total_seconds()),
+            "refund_grace_days": programme.refund_grace_days,
+            "return_shortfall": programme.return_shortfall,
+            "transfers": programme.transfers,
+            "adjustment_limit": programme.adjustment_limit,
         }
     ).decode()
 
@@ -77,6 +83,13 @@ def from_settings(id_: int, code: str, settings: Mapping[str, Any]) -> Programme
         enrolment_requires=frozenset(settings["enrolment_requires"]),
         minimum_age=settings["minimum_age"],
         restarting_sources=frozenset(settings["restarting_sources"]),
+        # Settings written before these verbs have none of them.
+        forced_sources=frozenset(settings.get("forced_sources", ())),
+        hold_grace=timedelta(seconds=settings.get("hold_grace_seconds", 0)),
+        refund_grace_days=settings.get("refund_grace_days", 0),
+        return_shortfall=Shortfall(settings.get("return_shortfall", Shortfall.OWED)),
+        transfers=settings.get("transfers", False),
+        adjustment_limit=settings.get("adjustment_limit"),
     )
     return programme.checked()
 

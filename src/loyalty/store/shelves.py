@@ -9,18 +9,21 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from loyalty.domain.adjustments import ADJUSTMENTS
 from loyalty.domain.books import BOOKS
 from loyalty.domain.claims import IDENTITIES, REFERENCES, REPLAYS
 from loyalty.domain.entries import Entry
+from loyalty.domain.holds import HOLDS, OPEN_HOLDS
 from loyalty.domain.ids import MemberId
 from loyalty.domain.journal import Event
-from loyalty.domain.lots import LOTS, UNSEEN_DUE, LotState
+from loyalty.domain.lots import EVERYTHING, LOTS, OPEN_LOTS, UNSEEN_DUE, LotState
 from loyalty.domain.members import MEMBERS, Member
 from loyalty.domain.persons import Consent, Person
 from loyalty.domain.programme import Programme
+from loyalty.domain.reversals import REVERSALS
 from loyalty.domain.state import Need, Shelf, State
 from loyalty.domain.tiers import NET_SPEND, TierStep
-from loyalty.store import books, claims, journal, lots, members, persons, tiers
+from loyalty.store import adjustments, books, claims, holds, journal, lots, members, persons, reversals, tiers
 from loyalty.store.database import fetch_one
 from loyalty.store.parts import PROGRAMME, Load, Write, load_statement, write_statement
 from loyalty.store.schema import INTEGER, Plain
@@ -130,7 +133,59 @@ def _want_lots(asked: Asked) -> Wanted:
     return lots.load(reaches), lambda rows, into: lots.place(rows, reaches, into)
 
 
-_WANTS = (_want_replays, _want_references, _want_identities, _want_books, _want_lots, _want_spend)
+def _want_lots_by_id(asked: Asked) -> Wanted:
+    ids = [need.key for need in asked.needs.get(LOTS, ())]
+    return (lots.load_by_id(list(dict.fromkeys(ids))), lots.place_by_id) if ids else None
+
+
+def _want_holds(asked: Asked) -> Wanted:
+    ids = [need.key for need in asked.needs.get(HOLDS, ())]
+    return (holds.load_by_id(list(dict.fromkeys(ids))), holds.place) if ids else None
+
+
+def _want_open_holds(asked: Asked) -> Wanted:
+    holders = _holders(asked)
+    return (holds.load_open(holders), holds.place_open) if holders else None
+
+
+def _want_lots_of_open_holds(asked: Asked) -> Wanted:
+    holders = _holders(asked)
+    return (holds.load_lots_of_open(holders), lots.place_by_id) if holders else None
+
+
+def _holders(asked: Asked) -> list[MemberId]:
+    """Whose open holds matter: of members for whom something is due, and of those a command asks for."""
+    found = {need.key: None for need in asked.needs.get(OPEN_HOLDS, ())}
+    for member_id, member in asked.locked.own(MEMBERS):
+        if _is_due(member, asked.until[member_id]):
+            found[member_id] = None
+    return list(found)
+
+
+def _want_reversals(asked: Asked) -> Wanted:
+    ids = [need.key for need in asked.needs.get(REVERSALS, ())]
+    return (reversals.load(list(dict.fromkeys(ids))), reversals.place) if ids else None
+
+
+def _want_adjustments(asked: Asked) -> Wanted:
+    ids = [need.key for need in asked.needs.get(ADJUSTMENTS, ())]
+    return (adjustments.load(list(dict.fromkeys(ids))), adjustments.place) if ids else None
+
+
+_WANTS = (
+    _want_replays,
+    _want_references,
+    _want_identities,
+    _want_books,
+    _want_lots_by_id,
+    _want_lots_of_open_holds,
+    _want_lots,
+    _want_holds,
+    _want_open_holds,
+    _want_reversals,
+    _want_adjustments,
+    _want_spend,
+)
 
 
 # --- lots, by need -----------------------------------------------------------------------------------------
@@ -145,10 +200,14 @@ def _reaches(asked: Asked, ahead: int) -> list[lots.Reach]:
                 for state in LotState:
                     reach = lots.Reach(member_id, wallet, state.value, asked.until[member_id], 1)
                     reaches[member_id, wallet, state.value] = reach
-    for member_id, wallet in _spent(asked):
+    for (member_id, wallet), points in _spent(asked).items():
         if member_id in asked.until:
-            reach = lots.Reach(member_id, wallet, LotState.AVAILABLE.value, asked.until[member_id], ahead)
-            reaches[member_id, wallet, LotState.AVAILABLE.value] = reach
+            every = points >= EVERYTHING
+            for state in LotState if every else (LotState.AVAILABLE,):
+                reach = lots.Reach(
+                    member_id, wallet, state.value, asked.until[member_id], EVERYTHING if every else ahead
+                )
+                reaches[member_id, wallet, state.value] = reach
     return list(reaches.values())
 
 
@@ -159,7 +218,7 @@ def _is_due(member: Member, until: datetime) -> bool:
 def _spent(asked: Asked) -> dict[tuple[MemberId, str], int]:
     """How many points of each book the batch may spend, all commands together."""
     spent: dict[tuple[MemberId, str], int] = {}
-    for need in asked.needs.get(LOTS, ()):
+    for need in asked.needs.get(OPEN_LOTS, ()):
         spent[need.key] = spent.get(need.key, 0) + need.points
     return spent
 
@@ -170,7 +229,7 @@ async def _load_more_lots(connection: AsyncConnection, asked: Asked, into: State
         if member.due_at is not None and not _is_due(member, asked.until[member_id]):
             into.put(UNSEEN_DUE, member_id, member.due_at)
     ahead = AHEAD
-    short = _spent(asked)
+    short = {book: points for book, points in _spent(asked).items() if points < EVERYTHING}
     for _ in range(HELPINGS):
         short = {
             book: points
@@ -230,6 +289,9 @@ def _writes(batch: State, loaded: State, recorded_at: datetime) -> Iterable[Writ
     yield from members.write(*_values(of(MEMBERS)))
     yield from books.write(*of(BOOKS))
     yield from lots.write(*_values(of(LOTS)))
+    yield from holds.write(*_values(of(HOLDS)))
+    yield from reversals.write(*_values(of(REVERSALS)))
+    yield from adjustments.write(*_values(of(ADJUSTMENTS)))
     yield from tiers.write(*of(NET_SPEND))
     yield from journal.write_entries(facts.get(Entry, ()))
     yield from tiers.write_steps(facts.get(TierStep, ()))

@@ -4,20 +4,16 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import date, datetime
 from typing import Any, Final, NamedTuple
 
-import orjson
 from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from loyalty.domain.books import ACCOUNTS, Balance, Book
-from loyalty.domain.claims import REFERENCES, ReferenceKey
-from loyalty.domain.entries import Because, Birth, Draw, Entry, Posting
-from loyalty.domain.ids import BUCKETS, EntryId, LotId, MemberId
+from loyalty.domain.books import ACCOUNTS, Book
+from loyalty.domain.ids import BUCKETS, EntryId, MemberId
 from loyalty.domain.members import Member
-from loyalty.domain.state import State
 from loyalty.domain.tiers import TierStep
-from loyalty.store import claims, members
-from loyalty.store.database import fetch_one
-from loyalty.store.parts import PROGRAMME, load_statement
+from loyalty.store import members
+from loyalty.store.journal import WHOLE_ENTRY, EntryRows, hex_of, whole_entry
+from loyalty.store.parts import PROGRAMME
 from loyalty.store.schema import BIGINT, INTEGER, SMALLINT, UUID
 
 ENTRIES_AT_A_TIME: Final = 2_000
@@ -26,22 +22,6 @@ STRAYS_SHOWN: Final = 100
 """Most rows that one check of one bucket names."""
 EVERY_BUCKET: Final = range(BUCKETS)
 _BEFORE_ALL: Final = "0" * 32
-
-
-class LotRow(NamedTuple):
-    """A lot as its table has it: how it was born, and its counters now."""
-
-    birth: Birth
-    state: str
-    drawn: int
-    restored: int
-
-
-class EntryRows(NamedTuple):
-    """An entry with its postings and draws; `lots` are those it gave birth to, as they are now."""
-
-    entry: Entry
-    lots: tuple[LotRow, ...]
 
 
 class MemberRows(NamedTuple):
@@ -77,7 +57,7 @@ async def entries(connection: AsyncConnection, programme_id: int, bucket: int) -
                 "at_most": ENTRIES_AT_A_TIME,
             },
         )
-        rows = [_entry(row) for row in found]
+        rows = [whole_entry(row) for row in found]
         if rows:
             yield rows
         if len(rows) < ENTRIES_AT_A_TIME:
@@ -108,22 +88,6 @@ async def members_of(
         member_id = rows[-1].member.id
 
 
-async def references(
-    connection: AsyncConnection, programme_id: int, keys: Sequence[ReferenceKey]
-) -> dict[ReferenceKey, EntryId]:
-    """Which entries took the references. Locks nothing."""
-    if not keys:
-        return {}
-    part = claims.load_references(keys)
-    binds = tuple((name, type_) for name, (_, type_) in part.binds.items())
-    statement = load_statement((part.sql,), ((PROGRAMME, INTEGER), *binds))
-    values = {name: value for name, (value, _) in part.binds.items()}
-    (rows,) = await fetch_one(connection, statement, {PROGRAMME: programme_id, **values})
-    into = State()
-    claims.place_references(rows or (), into)
-    return dict(into.own(REFERENCES))
-
-
 async def strays(connection: AsyncConnection, programme_id: int, bucket: int) -> list[Stray]:
     """Rows of the bucket that belong to nothing, or contradict what they belong to. Locks nothing."""
     rows = await connection.execute(_STRAYS, {"the_bucket": bucket, PROGRAMME: programme_id, "at_most": STRAYS_SHOWN})
@@ -138,24 +102,6 @@ async def count_references(connection: AsyncConnection, programme_id: int, bucke
 
 
 # --- rows ------------------------------------------------------------------------------------------------------
-
-
-def _entry(row: Sequence[Any]) -> EntryRows:
-    *facts, source, reference, store, reason, balances, calculation, hash_, postings, draws, born = row
-    lots = tuple(LotRow(Birth(LotId(one[0]), *one[1:7]), one[7], one[8], one[9]) for one in born or ())
-    entry = Entry._make(
-        (
-            *facts,
-            Because(source, reference, store, reason),
-            tuple(map(Posting._make, postings or ())),
-            tuple(map(Draw._make, draws or ())),
-            tuple(lot.birth for lot in lots),
-            {wallet: Balance._make(four) for wallet, four in orjson.loads(balances).items()},
-            calculation,
-            hash_,
-        )
-    )
-    return EntryRows(entry, lots)
 
 
 def _member(row: Sequence[Any]) -> MemberRows:
@@ -189,29 +135,9 @@ _KEYS = (bindparam("the_bucket", type_=SMALLINT), bindparam(PROGRAMME, type_=INT
 _AT_MOST = bindparam("at_most", type_=BIGINT)
 
 
-def _hex(column: str) -> str:
-    """An id as we write it. Postgres does it faster than Python."""
-    return f"encode(uuid_send({column}), 'hex')"
-
-
-# The lots an entry gave birth to have ids of the same fact: that range of the primary key is all that is read.
 _ENTRIES = text(
     f"""
-    select {_hex("e.id")}, {_hex("e.member_id")}, e.sequence, e.kind, {_hex("e.fact_id")},
-           e.occurred_at, e.effective_at, e.recorded_at, e.accounting_date,
-           e.source, e.reference, e.store, e.reason, e.balances::text, e.calculation::text, e.hash,
-           (select array_agg(row(p.wallet, p.debit, p.credit, p.points, p.funder) order by p.number)
-              from posting p
-             where p.bucket = e.bucket and p.programme_id = e.programme_id and p.entry_id = e.id),
-           (select array_agg(row({_hex("d.lot_id")}, d.wallet, d.points) order by d.number)
-              from draw d
-             where d.bucket = e.bucket and d.programme_id = e.programme_id and d.entry_id = e.id),
-           (select array_agg(row({_hex("l.id")}, l.wallet, l.points, l.earned_at, l.matures_at,
-                                 l.expires_at, l.funder, l.state, l.drawn, l.restored) order by l.id)
-              from lot l
-             where l.bucket = e.bucket and l.programme_id = e.programme_id and l.entry_id = e.id
-               and l.id between (left({_hex("e.fact_id")}, 26) || '000000')::uuid
-                            and (left({_hex("e.fact_id")}, 26) || 'ffffff')::uuid)
+    select {WHOLE_ENTRY}
       from entry e
      where e.bucket = :the_bucket and e.programme_id = :{PROGRAMME}
        and (e.member_id, e.sequence) > (:after_member, :after_sequence)
@@ -234,8 +160,8 @@ _MEMBERS = text(
            (select array_agg(row(s.month, s.amount))
               from net_spend s
              where s.bucket = m.bucket and s.programme_id = m.programme_id and s.member_id = m.id),
-           (select array_agg(row({_hex("t.id")}, t.from_tier, t.to_tier, t.occurred_at, t.recorded_at,
-                                 {_hex("t.entry_id")}) order by t.recorded_at, t.id)
+           (select array_agg(row({hex_of("t.id")}, t.from_tier, t.to_tier, t.occurred_at, t.recorded_at,
+                                 {hex_of("t.entry_id")}) order by t.recorded_at, t.id)
               from tier_step t
              where t.bucket = m.bucket and t.programme_id = m.programme_id and t.member_id = m.id)
       from member m
@@ -269,8 +195,8 @@ _CLAIMING = (
     "left join entry e on e.bucket = get_byte(uuid_send(x.entry_id), 15) and e.programme_id = x.programme_id"
     " and e.id = x.entry_id"
 )
-_NUMBERED = f"{_hex('x.entry_id')} || ' ' || x.number"
-_OF_MEMBER = _hex("x.member_id")
+_NUMBERED = f"{hex_of('x.entry_id')} || ' ' || x.number"
+_OF_MEMBER = hex_of("x.member_id")
 
 _STRAYS = text(
     " union all ".join(
@@ -294,13 +220,13 @@ _STRAYS = text(
             ),
             _stray(
                 "lot",
-                _hex("x.id"),
+                hex_of("x.id"),
                 5,
                 "was born of no entry, or names another member, source, store or fact than its entry",
                 joined=_ENTRY,
                 wrong="e.id is null or e.member_id <> x.member_id or e.store is distinct from x.store"
                 " or e.source is distinct from x.source"
-                f" or left({_hex('e.fact_id')}, 26) <> left({_hex('x.id')}, 26)",
+                f" or left({hex_of('e.fact_id')}, 26) <> left({hex_of('x.id')}, 26)",
             ),
             _stray(
                 "book",
@@ -318,7 +244,7 @@ _STRAYS = text(
                 joined=_MEMBER,
                 wrong="m.id is null",
             ),
-            _stray("tier_step", _hex("x.id"), 4, "belongs to no member", joined=_MEMBER, wrong="m.id is null"),
+            _stray("tier_step", hex_of("x.id"), 4, "belongs to no member", joined=_MEMBER, wrong="m.id is null"),
             _stray(
                 "reference",
                 "x.source || ' ' || x.reference || ' ' || x.kind",

@@ -1,0 +1,147 @@
+"""Adjustments: corrections with a reason; above the programme's limit a second person approves."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import AfterValidator, Field
+from starlette.responses import Response
+
+from loyalty.api import answers
+from loyalty.api.access import ADJUSTMENTS_WRITE
+from loyalty.api.answers import Answer, BalanceAnswer, EntryAnswer, to_json
+from loyalty.api.bodies import Body, MemberName, Reference, Source, Text, WalletName, parse_id
+from loyalty.api.documented import writes
+from loyalty.api.lean import Call, Calling, LeanRoute
+from loyalty.api.writing import Find, named, write
+from loyalty.domain.adjustments import Adjustment
+from loyalty.domain.bounds import MAX_POINTS
+from loyalty.domain.claims import reference_key
+from loyalty.domain.entries import Because
+from loyalty.domain.ids import EntryId, MemberId
+from loyalty.domain.refusals import AdjustmentNotFound
+from loyalty.operations.adjust import Adjust, Decide
+from loyalty.operations.command import Receipt
+from loyalty.store import adjustments
+
+router = APIRouter(tags=["adjustments"], route_class=LeanRoute)
+
+
+def _not_zero(points: int) -> int:
+    if points == 0:
+        raise ValueError("must not be zero")
+    return points
+
+
+class AdjustmentBody(Body):
+    """Points to give (positive) or take (negative)."""
+
+    member: MemberName
+    points: Annotated[int, Field(strict=True, ge=-MAX_POINTS, le=MAX_POINTS, examples=[-20]), AfterValidator(_not_zero)]
+    reason: Annotated[Text, Field(min_length=1, max_length=200, examples=["counted twice"])]
+    source: Source
+    reference: Reference
+    wallet: WalletName = "points"
+
+
+class DecisionBody(Body):
+    """Nothing to say."""
+
+
+class AdjustmentAnswer(Answer):
+    """What became of the adjustment. While it waits, there is no entry."""
+
+    adjustment: str = Field(examples=["adj_019ab2c3d4e5f60718293a4b5c6d7e8f"])
+    status: str = Field(description="approved, awaiting_approval, rejected", examples=["approved"])
+    entry: EntryAnswer | None
+    entries: list[EntryAnswer]
+    balances: dict[str, BalanceAnswer]
+
+
+_DOCUMENTED = writes(ADJUSTMENTS_WRITE, 201, AdjustmentAnswer, 404, 409)
+
+
+@router.post(
+    "/v1/adjustments",
+    summary="Correct a balance",
+    **{
+        **_DOCUMENTED,
+        "responses": {
+            **_DOCUMENTED["responses"],
+            202: {"model": AdjustmentAnswer, "description": "Above the limit: it awaits approval."},
+        },
+    },
+)
+async def adjust(call: Calling, body: AdjustmentBody) -> Response:
+    return await write(
+        call,
+        body,
+        find=named(body.member),
+        command=lambda member_id, at: _command(call, body, member_id, at),
+        say=_say,
+    )
+
+
+@router.post("/v1/adjustments/{id}/approve", summary="Approve an adjustment", **_DOCUMENTED)
+async def approve(call: Calling, id: str, body: DecisionBody) -> Response:  # noqa: A002 - the path's own word
+    """By another API client than the one that asked for it."""
+    return await _decide(call, id, body, approve=True)
+
+
+@router.post("/v1/adjustments/{id}/reject", summary="Reject an adjustment", **_DOCUMENTED)
+async def reject(call: Calling, id: str, body: DecisionBody) -> Response:  # noqa: A002 - the path's own word
+    """By another API client than the one that asked for it."""
+    return await _decide(call, id, body, approve=False)
+
+
+async def _decide(call: Call, id_: str, body: DecisionBody, *, approve: bool) -> Response:
+    calendar, client = call.caller.programme.calendar, call.caller.client_id
+    return await write(
+        call,
+        body,
+        find=_found(id_),
+        command=lambda waiting, at: Decide(waiting, approve, client, calendar.business_date(at)),
+        say=lambda receipt: (201, to_json(_said(receipt, id_.removeprefix("adj_"), receipt.said))),
+    )
+
+
+def _found(id_: str) -> Find[Adjustment]:
+    """Finds an adjustment. Raises AdjustmentNotFound."""
+
+    async def find(call: Call) -> Adjustment:
+        try:
+            wanted = EntryId(parse_id("adj", id_))
+        except ValueError:
+            raise AdjustmentNotFound("There is no such adjustment in this programme.") from None
+        async with call.service.database.snapshot(call.caller.programme.id) as connection:
+            adjustment = await adjustments.find(connection, call.caller.programme.id, wanted)
+        if adjustment is None:
+            raise AdjustmentNotFound("There is no such adjustment in this programme.")
+        return adjustment
+
+    return find
+
+
+def _command(call: Call, body: AdjustmentBody, member_id: MemberId, at: datetime) -> Adjust:
+    programme = call.caller.programme
+    day = programme.calendar.business_date(at)
+    return Adjust(
+        member_id=member_id,
+        points=body.points,
+        wallet=body.wallet,
+        because=Because(body.source, body.reference, None, body.reason),
+        reference=reference_key(programme, "adjustment", source=body.source, reference=body.reference, day=day),
+        business_date=day,
+        requested_by=call.caller.client_id,
+    )
+
+
+def _say(receipt: Receipt) -> tuple[int, bytes]:
+    """201 with the entry, or 202 while it waits."""
+    if isinstance(receipt.said, Adjustment):
+        return 202, to_json(_said(receipt, receipt.said.id, receipt.said.status))
+    return 201, to_json(_said(receipt, receipt.entries[0].id, receipt.said))
+
+
+def _said(receipt: Receipt, id_: str, status: str) -> dict[str, Any]:
+    return {"adjustment": f"adj_{id_}", "status": status, **answers.written(receipt)}

@@ -1,0 +1,75 @@
+"""Crediting `available`: whatever comes, from outside or back from a hold, first repays what the member owes."""
+
+from collections.abc import Iterable
+from datetime import date, datetime
+
+import orjson
+
+from loyalty.domain.books import book_of
+from loyalty.domain.entries import NO_CAUSE, Because, Draw, Entry, Kind, Posting, posting
+from loyalty.domain.holds import HOLDS, Hold, HoldStatus, give_back
+from loyalty.domain.ids import MemberId
+from loyalty.domain.journal import write_entry
+from loyalty.domain.lots import LOTS, Lot, take
+from loyalty.domain.members import watch
+from loyalty.domain.state import Draft
+
+
+def repayment(
+    draft: Draft, member_id: MemberId, lots: Iterable[Lot], *, forgiven: int = 0
+) -> tuple[list[Posting], list[Draw]]:
+    """What a credit to `available` must first pay back: postings available → owed, as draws on its lots.
+
+    The postings that credit `available` are written before these; the lots are of one wallet each. `forgiven` is what
+    the same entry takes off the debt otherwise.
+    """
+    postings: list[Posting] = []
+    draws: list[Draw] = []
+    owed: dict[str, int] = {}
+    for lot in lots:
+        debt = owed.setdefault(lot.wallet, book_of(draft, member_id, lot.wallet).owed - forgiven)
+        paid = min(debt, lot.remaining)
+        if paid:
+            owed[lot.wallet] = debt - paid
+            postings.append(posting(lot.wallet, debit="available", credit="owed", points=paid, funder=lot.funder))
+            draws.extend(take(draft, [lot], paid))
+    return postings, draws
+
+
+def credited(draft: Draft, draws: Iterable[Draw]) -> list[Lot]:
+    """The lots that negative draws have given points back to, as they are now; the member is watched for their end."""
+    lots = [lot for draw in draws if draw.points < 0 and (lot := draft.get(LOTS, draw.lot_id)) is not None]
+    for lot in lots:
+        watch(draft, lot.member_id, lot.due_at)
+    return lots
+
+
+def release(
+    draft: Draft,
+    hold: Hold,
+    status: HoldStatus,
+    *,
+    occurred_at: datetime,
+    accounting_date: date,
+    because: Because = NO_CAUSE,
+) -> Entry:
+    """Resolve an open hold (invariant 8): its points go back to the lots they came from."""
+    back = give_back(draft, hold.draws, hold.points)
+    repaid, draws = repayment(draft, hold.member_id, credited(draft, back))
+    draft.put(HOLDS, hold.id, hold._replace(status=status.value))
+    return write_entry(
+        draft,
+        hold.member_id,
+        Kind.RELEASE,
+        occurred_at=occurred_at,
+        accounting_date=accounting_date,
+        because=because,
+        postings=[posting(hold.wallet, debit="held", credit="available", points=hold.points), *repaid],
+        draws=[*back, *draws],
+        calculation=of(hold.id),
+    )
+
+
+def of(entry_id: str, **more: object) -> str:
+    """The stored calculation of an entry that concerns an earlier one."""
+    return orjson.dumps({"of": entry_id, **more}).decode()

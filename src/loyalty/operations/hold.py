@@ -1,0 +1,205 @@
+"""Two-step spending at the till: set points aside, then capture them, in whole or in part, or release them."""
+
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+
+from loyalty.domain.books import BOOKS, book_of
+from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
+from loyalty.domain.credit import credited, of, release, repayment
+from loyalty.domain.entries import NO_CAUSE, Because, Draw, Entry, Kind, Posting, posting
+from loyalty.domain.holds import HOLDS, MOST_OPEN, OPEN_HOLDS, Hold, HoldStatus, give_back, open_holds, parted
+from loyalty.domain.ids import EntryId, LotId, MemberId
+from loyalty.domain.journal import write_entry
+from loyalty.domain.lots import LOTS, OPEN_LOTS, in_draw_order, take
+from loyalty.domain.members import MEMBERS, watch, who_may_spend
+from loyalty.domain.refusals import ExceedsHold, HoldExpired, HoldNotFound, HoldResolved, TooManyHolds
+from loyalty.domain.spending import check_covered
+from loyalty.domain.state import Draft, Need
+from loyalty.operations.command import Receipt
+
+
+class OpenHold(NamedTuple):
+    """Set points of one wallet aside until they are captured or released, or for as long as `lasts`."""
+
+    member_id: MemberId
+    points: int
+    wallet: str
+    lasts: timedelta
+    because: Because
+    reference: ReferenceKey
+    business_date: date
+
+    def needs(self) -> tuple[Need, ...]:
+        return (
+            Need(MEMBERS, self.member_id),
+            Need(BOOKS, self.member_id),
+            Need(OPEN_LOTS, (self.member_id, self.wallet), self.points),
+            Need(OPEN_HOLDS, self.member_id),
+            Need(REFERENCES, self.reference),
+        )
+
+    def decide(self, draft: Draft, at: datetime) -> Receipt:
+        """The points are held, drawn earliest expiry first. Raises InsufficientPoints, TooManyHolds ..."""
+        who_may_spend(draft, self.member_id)
+        draft.programme.wallet(self.wallet)
+        if len(open_holds(draft, self.member_id)) >= MOST_OPEN:
+            raise TooManyHolds(f"A member has at most {MOST_OPEN} open holds.", maximum=MOST_OPEN)
+        check_covered(draft, self.member_id, self.wallet, self.points)
+        id_ = EntryId(draft.mint.next(self.member_id))
+        take_reference(draft, self.reference, id_)
+        draws = take(draft, in_draw_order(draft, self.member_id, self.wallet), self.points)
+        entry = write_entry(
+            draft,
+            self.member_id,
+            Kind.HOLD,
+            id_=id_,
+            occurred_at=draft.moment.occurred_at,
+            accounting_date=self.business_date,
+            because=self.because,
+            postings=[posting(self.wallet, debit="available", credit="held", points=self.points)],
+            draws=draws,
+        )
+        hold = Hold(
+            id=id_,
+            member_id=self.member_id,
+            wallet=self.wallet,
+            points=self.points,
+            status=HoldStatus.OPEN.value,
+            captured=0,
+            opened_at=at,
+            expires_at=at + self.lasts,
+            draws=tuple(draws),
+        )
+        draft.put(HOLDS, id_, hold)
+        draft.put(OPEN_HOLDS, self.member_id, (*(draft.get(OPEN_HOLDS, self.member_id) or ()), id_))
+        watch(draft, self.member_id, hold.expires_at)
+        return Receipt(self.member_id, (entry,), hold)
+
+
+class Capture(NamedTuple):
+    """Redeem held points, all of them unless `points` says how many; the rest is released."""
+
+    hold: Hold
+    """As it was found: only what never changes of it is relied on."""
+    points: int | None
+    business_date: date
+
+    @property
+    def member_id(self) -> MemberId:
+        return self.hold.member_id
+
+    def needs(self) -> tuple[Need, ...]:
+        return (
+            *_needs(self.hold),
+            Need(OPEN_LOTS, (self.hold.member_id, self.hold.wallet), self.points or self.hold.points),
+        )
+
+    def decide(self, draft: Draft, at: datetime) -> Receipt:
+        """The points are redeemed. Raises ExceedsHold, HoldResolved, HoldExpired.
+
+        A hold that has ended can be captured within the programme's grace, if the points suffice.
+        """
+        hold = _found(draft, self.hold)
+        points = hold.points if self.points is None else self.points
+        if points > hold.points:
+            raise ExceedsHold(f"The hold is of {hold.points} points.", held=hold.points, required=points)
+        if hold.status == HoldStatus.OPEN:
+            entry = self._capture(draft, hold, points)
+        else:
+            _check_in_grace(draft, hold, at)
+            entry = self._capture_late(draft, hold, points)
+        captured = hold._replace(status=HoldStatus.CAPTURED.value, captured=points)
+        draft.put(HOLDS, hold.id, captured)
+        return Receipt(hold.member_id, (entry,), captured)
+
+    def _capture(self, draft: Draft, hold: Hold, points: int) -> Entry:
+        postings = [posting(hold.wallet, debit="held", credit="redeemed", points=points)]
+        draws: list[Draw] = []
+        rest = hold.points - points
+        if rest:
+            back = give_back(draft, hold.draws, rest)
+            repaid, paying = repayment(draft, hold.member_id, credited(draft, back))
+            postings += [posting(hold.wallet, debit="held", credit="available", points=rest), *repaid]
+            draws = [*back, *paying]
+        return self._entry(draft, hold, postings, draws, spent=parted(hold.draws, points))
+
+    def _capture_late(self, draft: Draft, hold: Hold, points: int) -> Entry:
+        who_may_spend(draft, hold.member_id)
+        if book_of(draft, hold.member_id, hold.wallet).available < points:
+            raise _ended(hold)
+        draws = take(draft, in_draw_order(draft, hold.member_id, hold.wallet), points)
+        postings = [posting(hold.wallet, debit="available", credit="redeemed", points=points)]
+        return self._entry(draft, hold, postings, draws, spent=draws)
+
+    def _entry(
+        self, draft: Draft, hold: Hold, postings: list[Posting], draws: list[Draw], *, spent: list[Draw]
+    ) -> Entry:
+        return write_entry(
+            draft,
+            hold.member_id,
+            Kind.CAPTURE,
+            occurred_at=draft.moment.occurred_at,
+            accounting_date=self.business_date,
+            because=NO_CAUSE,
+            postings=postings,
+            draws=draws,
+            calculation=of(hold.id, spent=[list(draw) for draw in spent]),
+        )
+
+
+class Release(NamedTuple):
+    """Give held points back."""
+
+    hold: Hold
+    """As it was found: only what never changes of it is relied on."""
+    business_date: date
+
+    @property
+    def member_id(self) -> MemberId:
+        return self.hold.member_id
+
+    def needs(self) -> tuple[Need, ...]:
+        return _needs(self.hold)
+
+    def decide(self, draft: Draft, at: datetime) -> Receipt:
+        """The points are available again, in the lots they came from. Raises HoldResolved, HoldExpired."""
+        hold = _found(draft, self.hold)
+        if hold.status != HoldStatus.OPEN:
+            raise _ended(hold)
+        entry = release(
+            draft,
+            hold,
+            HoldStatus.RELEASED,
+            occurred_at=draft.moment.occurred_at,
+            accounting_date=self.business_date,
+        )
+        return Receipt(hold.member_id, (entry,), draft.get(HOLDS, hold.id))
+
+
+def _needs(hold: Hold) -> tuple[Need, ...]:
+    return (
+        Need(MEMBERS, hold.member_id),
+        Need(BOOKS, hold.member_id),
+        Need(HOLDS, hold.id),
+        *(Need(LOTS, LotId(draw.lot_id)) for draw in hold.draws),
+    )
+
+
+def _found(draft: Draft, asked: Hold) -> Hold:
+    """The hold as it is now, not resolved by anybody. Raises HoldNotFound, HoldResolved."""
+    hold = draft.get(HOLDS, asked.id)
+    if hold is None:
+        raise HoldNotFound("There is no such hold in this programme.")
+    if hold.status in (HoldStatus.CAPTURED, HoldStatus.RELEASED):
+        raise HoldResolved(f"The hold was {hold.status} before.", hold_status=hold.status)
+    return hold
+
+
+def _check_in_grace(draft: Draft, hold: Hold, at: datetime) -> None:
+    """Raises HoldExpired."""
+    if at > hold.expires_at + draft.programme.hold_grace:
+        raise _ended(hold)
+
+
+def _ended(hold: Hold) -> HoldExpired:
+    return HoldExpired("The hold has ended and its points were released.", expires_at=hold.expires_at)
