@@ -1,19 +1,23 @@
 """Holds, returns, refunds, transfers, adjustments and closing, as a till and a desk meet them."""
 
 import secrets
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
 import pytest_asyncio
+from fastapi import FastAPI
 
-from tests.api.conftest import Client, Shop, a_grant, a_redemption, accepted, an_order, refused
+from loyalty.operations.verify import verify
+from tests.api.conftest import Client, Shop, ShopFactory, a_grant, a_redemption, accepted, an_order, refused
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def market(a_shop: Any) -> Shop:
-    """A programme in which everything is allowed."""
-    found: Shop = await a_shop(transfers=True, adjustment_limit=100, forced_sources=frozenset({"pos-offline"}))
-    return found
+async def market(a_shop: ShopFactory, app: FastAPI) -> AsyncIterator[Shop]:
+    """A programme in which everything is allowed; afterwards its ledger is proven."""
+    found = await a_shop(transfers=True, adjustment_limit=100, forced_sources=frozenset({"pos-offline"}))
+    yield found
+    assert (await verify(app.state.service.database, found.programme)).findings == []
 
 
 def a_hold(member: dict[str, Any], points: int, reference: str = "H-1", **more: Any) -> dict[str, Any]:

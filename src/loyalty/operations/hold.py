@@ -3,6 +3,8 @@
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
+import orjson
+
 from loyalty.domain.books import BOOKS, book_of
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
 from loyalty.domain.credit import credited, of, release, repayment
@@ -48,6 +50,7 @@ class OpenHold(NamedTuple):
         id_ = EntryId(draft.mint.next(self.member_id))
         take_reference(draft, self.reference, id_)
         draws = take(draft, in_draw_order(draft, self.member_id, self.wallet), self.points)
+        expires_at = at + self.lasts
         entry = write_entry(
             draft,
             self.member_id,
@@ -58,6 +61,7 @@ class OpenHold(NamedTuple):
             because=self.because,
             postings=[posting(self.wallet, debit="available", credit="held", points=self.points)],
             draws=draws,
+            calculation=orjson.dumps({"expires_at": expires_at}).decode(),
         )
         hold = Hold(
             id=id_,
@@ -67,7 +71,7 @@ class OpenHold(NamedTuple):
             status=HoldStatus.OPEN.value,
             captured=0,
             opened_at=at,
-            expires_at=at + self.lasts,
+            expires_at=expires_at,
             draws=tuple(draws),
         )
         draft.put(HOLDS, id_, hold)

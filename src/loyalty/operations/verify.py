@@ -16,7 +16,8 @@ import orjson
 from loyalty.domain.books import ACCOUNTS, DEBIT_NORMAL, Balance, Book
 from loyalty.domain.calendar import FOREVER, first_of_month
 from loyalty.domain.claims import ReferenceKey, reference_key
-from loyalty.domain.entries import Entry, Kind, sealed
+from loyalty.domain.entries import NO_CAUSE, Entry, Kind, sealed
+from loyalty.domain.holds import HoldStatus
 from loyalty.domain.ids import EntryId, LotId
 from loyalty.domain.lots import LotState
 from loyalty.domain.members import GENESIS
@@ -32,11 +33,31 @@ AT_ONCE = 2
 """Buckets read at the same time: Postgres works on one while the other is replayed here."""
 SHOWN = 1_000
 """Findings that are kept; all are counted."""
-CLAIM_OF = {Kind.EARN.value: "accrual", Kind.SPEND.value: "redemption"}
+CLAIM_OF = {
+    Kind.EARN.value: "accrual",
+    Kind.SPEND.value: "redemption",
+    Kind.HOLD.value: "hold",
+    Kind.RETURN.value: "return",
+    Kind.UNSPEND.value: "refund",
+    Kind.ADJUST.value: "adjustment",
+    Kind.TRANSFER.value: "transfer",
+}
 """The kind of reference that each sourced kind of entry has taken."""
 
 
-CHECKED = ("member", "entry", "posting", "draw", "lot", "book", "net_spend", "tier_step", "reference")
+CHECKED = (
+    "member",
+    "entry",
+    "posting",
+    "draw",
+    "lot",
+    "book",
+    "hold",
+    "reversal",
+    "net_spend",
+    "tier_step",
+    "reference",
+)
 """The tables that are compared."""
 
 
@@ -171,6 +192,8 @@ class _Bucket:
         source, reference, kind = entry.because.source, entry.because.reference, CLAIM_OF.get(entry.kind)
         if source is None or reference is None or kind is None:
             return None
+        if entry.kind == Kind.ADJUST and source in self._programme.restarting_sources:
+            return None  # taken on the day it was asked for, which may be another than that of its approval
         day = self._programme.calendar.business_date(entry.occurred_at)
         return reference_key(self._programme, kind, source=source, reference=reference, day=day)
 
@@ -212,13 +235,14 @@ class _History:
 class _OpenLot:
     """A lot as the journal has it so far, and as its row has it now."""
 
-    __slots__ = ("drawn", "restored", "row", "state")
+    __slots__ = ("drawn", "lapsed", "restored", "row", "state")
 
     def __init__(self, row: LotRow) -> None:
         self.row = row
         self.state = (LotState.AVAILABLE if row.birth.matures_at is None else LotState.PENDING).value
         self.drawn = 0
         self.restored = 0
+        self.lapsed = 0
 
     @property
     def remaining(self) -> int:
@@ -227,12 +251,37 @@ class _OpenLot:
     @property
     def is_as_kept(self) -> bool:
         row = self.row
-        return self.drawn == row.drawn and self.restored == row.restored and self.state == row.state
+        mine = (self.drawn, self.restored, self.lapsed, self.state)
+        return mine == (row.drawn, row.restored, row.lapsed, row.state)
 
     @property
     def due_at(self) -> datetime | None:
         birth = self.row.birth
         return birth.matures_at if self.state == LotState.PENDING else birth.expires_at
+
+
+class _Held:
+    """A hold as the journal has it so far, and as its row has it now."""
+
+    __slots__ = ("captured", "expires_at", "kept", "points", "status", "wallet")
+
+    def __init__(self, wallet: str, points: int, kept: tuple[str, int, datetime] | None) -> None:
+        self.wallet = wallet
+        self.points = points
+        self.kept = kept
+        self.expires_at = FOREVER if kept is None else kept[2]
+        self.status = HoldStatus.OPEN.value
+        self.captured = 0
+
+
+class _Reversed:
+    """What the journal says was taken back of an entry so far, and what its row says now."""
+
+    __slots__ = ("kept", "points")
+
+    def __init__(self, kept: int) -> None:
+        self.kept = kept
+        self.points = 0
 
 
 class _Replay:
@@ -249,6 +298,8 @@ class _Replay:
         self._books: dict[str, dict[str, int]] = {}
         self._lots: dict[LotId, _OpenLot] = {}
         self._ripening: dict[datetime, list[_OpenLot]] = {}
+        self._holds: dict[str, _Held] = {}
+        self._reversed: dict[str, _Reversed] = {}
         self._net_spend: dict[date, int] = {}
         self._tiers = _Tiers(programme, rows)
 
@@ -262,8 +313,12 @@ class _Replay:
         if entry.kind == Kind.MATURE:
             self._ripen(entry)
         self._draw(entry)
+        self._hold(rows)
+        self._reverse(rows)
         if entry.calculation is not None and entry.kind == Kind.EARN:
             self._spend(entry)
+        if entry.kind == Kind.RETURN:
+            self._take_back(entry)
 
     def compare(self) -> None:
         """Compare what the history came to with what is kept of the member."""
@@ -276,6 +331,8 @@ class _Replay:
         self._compare_member()
         self._compare_books()
         self._compare_lots()
+        self._compare_holds()
+        self._compare_reversals()
         self._compare_spend()
         for problem, row in self._tiers.differences():
             self._report.add("tier_step" if row else "member", row or kept.member.id, 4, problem)
@@ -375,6 +432,7 @@ class _Replay:
                 continue
             if draw.points > 0:
                 lot.drawn += draw.points
+                lot.lapsed += draw.points if entry.kind in (Kind.EXPIRE, Kind.FORFEIT) else 0
             else:
                 lot.restored -= draw.points
             remaining = lot.remaining
@@ -384,10 +442,70 @@ class _Replay:
                 self._wrong("draw", entry, 11, f"the lot {draw.lot_id} does not expire then and there")
             if not remaining and lot.is_as_kept:
                 del self._lots[draw.lot_id]  # done with: memory holds open lots only
-        left = _sums((p.wallet, "available", p.points) for p in entry.postings if p.debit == "available")
-        drawn = _sums((draw.wallet, "available", draw.points) for draw in entry.draws)
+        left = _sums(
+            (p.wallet, "lots", p.points if p.debit in _IN_LOTS else -p.points)
+            for p in entry.postings
+            if (p.debit in _IN_LOTS) != (p.credit in _IN_LOTS)
+        )
+        drawn = _sums(
+            (
+                *((draw.wallet, "lots", draw.points) for draw in entry.draws),
+                *((birth.wallet, "lots", -birth.points) for birth in entry.births),
+            )
+        )
         if left != drawn:
             self._wrong("draw", entry, 3, f"{_told(left)} leave it and {_told(drawn)} are drawn from lots")
+
+    def _hold(self, rows: EntryRows) -> None:
+        """Invariants 3 and 8: what a hold set aside leaves `held` once, by its capture or its release."""
+        entry = rows.entry
+        if entry.kind == Kind.HOLD:
+            [posting] = entry.postings
+            kept = rows.beside and rows.beside.hold
+            self._holds[entry.id] = _Held(posting.wallet, posting.points, kept)
+            if kept is not None and kept[2] != datetime.fromisoformat(_calculation(entry)["expires_at"]):
+                self._report.add("hold", entry.id, 8, f"it ends at {kept[2]}; its entry says otherwise")
+        elif entry.kind in (Kind.CAPTURE, Kind.RELEASE):
+            hold = self._holds.get(_of(entry))
+            if hold is None:
+                self._wrong("entry", entry, 8, "it resolves no hold of the member")
+                return
+            freed = sum(p.points for p in entry.postings if p.debit == "held")
+            if freed:
+                self._resolve(entry, hold, freed)
+            elif hold.status != HoldStatus.EXPIRED:
+                self._wrong("entry", entry, 8, "it captures late what had not ended")
+            if entry.kind == Kind.CAPTURE:
+                hold.status = HoldStatus.CAPTURED.value
+                hold.captured = sum(p.points for p in entry.postings if p.credit == "redeemed")
+
+    def _resolve(self, entry: Entry, hold: _Held, freed: int) -> None:
+        if hold.status != HoldStatus.OPEN:
+            self._wrong("entry", entry, 8, f"it resolves a hold that was {hold.status} before")
+        if freed != hold.points:
+            self._wrong("posting", entry, 3, f"it frees {freed} points of a hold of {hold.points}")
+        by_itself = entry.because == NO_CAUSE and entry.occurred_at == hold.expires_at
+        kept = HoldStatus.EXPIRED if by_itself else HoldStatus.RELEASED
+        hold.status = kept.value
+
+    def _reverse(self, rows: EntryRows) -> None:
+        """Invariant 5: no more is taken back of an entry than its row says, over all returns and refunds."""
+        entry = rows.entry
+        if rows.beside is not None and rows.beside.reversal is not None:
+            self._reversed[entry.id] = _Reversed(rows.beside.reversal[0])
+        if entry.kind not in (Kind.RETURN, Kind.UNSPEND):
+            return
+        found = self._reversed.setdefault(_of(entry), _Reversed(0))
+        points = _calculation(entry)["points"]
+        found.points += points if isinstance(points, int) else sum(points.values())
+
+    def _take_back(self, entry: Entry) -> None:
+        """A return counts against the net spend of the day of its purchase; tiers fall at their next review only."""
+        stored = _calculation(entry)
+        day = date.fromisoformat(stored["bought_on"])
+        month = first_of_month(day)
+        self._net_spend[month] = self._net_spend.get(month, 0) - stored["net_spend"]
+        self._tiers.take_back(entry, year=day.year, amount=stored["net_spend"])
 
     def _spend(self, entry: Entry) -> None:
         """A purchase counts towards net spend and tier; its stored calculation agrees with itself."""
@@ -420,6 +538,7 @@ class _Replay:
             problem = f"its recorded_at is {member.recorded_at}; its entries say {self._recorded_at}"
             self._report.add("member", member.id, 12, problem)
         due = [lot.due_at for lot in self._lots.values() if lot.remaining]
+        due += [hold.expires_at for hold in self._holds.values() if hold.status == HoldStatus.OPEN]
         earliest = min((moment for moment in (*due, member.tier_until) if moment is not None), default=None)
         if earliest is not None and (member.due_at is None or member.due_at > earliest):
             self._report.add("member", member.id, 11, f"its due_at is {member.due_at}; something is due at {earliest}")
@@ -440,8 +559,8 @@ class _Replay:
         for id_, lot in self._lots.items():
             if not lot.is_as_kept:
                 problem = (
-                    f"it is {lot.row.state}, {lot.row.drawn} drawn, {lot.row.restored} restored;"
-                    f" the journal says {lot.state}, {lot.drawn} drawn, {lot.restored} restored"
+                    f"it is {lot.row.state}, {lot.row.drawn} drawn, {lot.row.restored} restored,"
+                    f" {lot.row.lapsed} lapsed; the journal says {lot.state}, {lot.drawn}, {lot.restored}, {lot.lapsed}"
                 )
                 self._report.add("lot", id_, 5, problem)
             place = (lot.row.birth.wallet, lot.state)
@@ -452,6 +571,33 @@ class _Replay:
                 if kept != open_:
                     row = f"{self._rows.member.id} {wallet}"
                     self._report.add("book", row, 3, f"{state} is {kept}; its open lots hold {open_}")
+
+    def _compare_holds(self) -> None:
+        """Invariants 3 and 8."""
+        self._report.checked["hold"] += len(self._holds)
+        held: dict[str, int] = {}
+        for id_, hold in self._holds.items():
+            if hold.kept is None:
+                self._report.add("hold", id_, 8, "its row is missing")
+            elif hold.kept[:2] != (hold.status, hold.captured):
+                problem = (
+                    f"it is {hold.kept[0]}, {hold.kept[1]} captured; the journal says {hold.status}, {hold.captured}"
+                )
+                self._report.add("hold", id_, 8, problem)
+            if hold.status == HoldStatus.OPEN:
+                held[hold.wallet] = held.get(hold.wallet, 0) + hold.points
+        for wallet, book in self._rows.books.items():
+            if book.held != held.get(wallet, 0):
+                row = f"{self._rows.member.id} {wallet}"
+                self._report.add("book", row, 3, f"held is {book.held}; its open holds come to {held.get(wallet, 0)}")
+
+    def _compare_reversals(self) -> None:
+        """Invariant 5."""
+        self._report.checked["reversal"] += len(self._reversed)
+        for id_, found in self._reversed.items():
+            if found.points != found.kept:
+                problem = f"{found.kept} points were taken back by it; the journal says {found.points}"
+                self._report.add("reversal", id_, 5, problem)
 
     def _compare_spend(self) -> None:
         kept = self._rows.net_spend
@@ -506,6 +652,12 @@ class _Tiers:
         elif place == current and self._until is not None and until > self._until:
             self._until = until
 
+    def take_back(self, entry: Entry, *, year: int, amount: int) -> None:
+        """A return: first the terms that had ended, then it counts less in the year of its purchase."""
+        while self._until is not None and (self._until <= entry.effective_at or self._lapsed_before(entry)):
+            self._lapse()
+        self._spent[year] = self._spent.get(year, 0) - amount
+
     def differences(self) -> Iterable[tuple[str, str | None]]:
         """What differs from the steps and the tier that are kept, each with the step's id if it is one's."""
         member, kept = self._rows.member, self._rows.steps
@@ -549,6 +701,19 @@ class _Tiers:
 
 
 _NOTHING = Balance()
+_IN_LOTS = (LotState.PENDING.value, LotState.AVAILABLE.value)
+"""The accounts whose points lie in lots."""
+
+
+def _calculation(entry: Entry) -> dict[str, Any]:
+    """What the entry was calculated from."""
+    found: dict[str, Any] = orjson.loads(entry.calculation or "{}")
+    return found
+
+
+def _of(entry: Entry) -> str:
+    """The earlier entry that this one concerns."""
+    return str(_calculation(entry).get("of"))
 
 
 def _sums(parts: Iterable[tuple[str, str, int]]) -> dict[tuple[str, str], int]:

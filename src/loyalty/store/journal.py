@@ -1,6 +1,7 @@
 """The journal: entries, their postings and draws, and the events that tell of them. Only ever inserted."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
@@ -81,6 +82,19 @@ class EntryRows(NamedTuple):
 
     entry: Entry
     lots: tuple[LotRow, ...]
+    beside: "Beside | None" = None
+    """What else is kept of it, where that was read."""
+
+
+class Beside(NamedTuple):
+    """The rows that change beside an entry: its hold, what was taken back of it, the adjustment that it answers."""
+
+    hold: tuple[str, int, datetime] | None
+    """Status, points captured, when it ends."""
+    reversal: tuple[int, str] | None
+    """Points taken back, and of what (JSON text)."""
+    adjustment: str | None
+    """Its status."""
 
 
 def hex_of(column: str) -> str:

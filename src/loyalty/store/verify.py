@@ -12,7 +12,7 @@ from loyalty.domain.ids import BUCKETS, EntryId, MemberId
 from loyalty.domain.members import Member
 from loyalty.domain.tiers import TierStep
 from loyalty.store import members
-from loyalty.store.journal import WHOLE_ENTRY, EntryRows, hex_of, whole_entry
+from loyalty.store.journal import WHOLE_ENTRY, Beside, EntryRows, hex_of, whole_entry
 from loyalty.store.parts import PROGRAMME
 from loyalty.store.schema import BIGINT, INTEGER, SMALLINT, UUID
 
@@ -57,7 +57,7 @@ async def entries(connection: AsyncConnection, programme_id: int, bucket: int) -
                 "at_most": ENTRIES_AT_A_TIME,
             },
         )
-        rows = [whole_entry(row) for row in found]
+        rows = [whole_entry(row[:-3])._replace(beside=Beside(*row[-3:])) for row in found]
         if rows:
             yield rows
         if len(rows) < ENTRIES_AT_A_TIME:
@@ -135,9 +135,17 @@ _KEYS = (bindparam("the_bucket", type_=SMALLINT), bindparam(PROGRAMME, type_=INT
 _AT_MOST = bindparam("at_most", type_=BIGINT)
 
 
+_BESIDE = """
+           case when e.kind = 'hold' then (select row(h.status, h.captured, h.expires_at) from hold h
+              where h.bucket = e.bucket and h.programme_id = e.programme_id and h.id = e.id) end,
+           case when e.kind in ('earn', 'spend', 'capture') then (select row(r.points, r.done::text) from reversal r
+              where r.bucket = e.bucket and r.programme_id = e.programme_id and r.entry_id = e.id) end,
+           case when e.kind = 'adjust' then (select a.status from adjustment a
+              where a.bucket = e.bucket and a.programme_id = e.programme_id and a.id = e.id) end
+"""
 _ENTRIES = text(
     f"""
-    select {WHOLE_ENTRY}
+    select {WHOLE_ENTRY}, {_BESIDE}
       from entry e
      where e.bucket = :the_bucket and e.programme_id = :{PROGRAMME}
        and (e.member_id, e.sequence) > (:after_member, :after_sequence)
@@ -194,6 +202,8 @@ _LOT = "left join lot l on l.bucket = x.bucket and l.programme_id = x.programme_
 _CLAIMING = (
     "left join entry e on e.bucket = get_byte(uuid_send(x.entry_id), 15) and e.programme_id = x.programme_id"
     " and e.id = x.entry_id"
+    " left join adjustment a on a.bucket = get_byte(uuid_send(x.entry_id), 15) and a.programme_id = x.programme_id"
+    " and a.id = x.entry_id"
 )
 _NUMBERED = f"{hex_of('x.entry_id')} || ' ' || x.number"
 _OF_MEMBER = hex_of("x.member_id")
@@ -244,6 +254,37 @@ _STRAYS = text(
                 joined=_MEMBER,
                 wrong="m.id is null",
             ),
+            _stray(
+                "hold",
+                hex_of("x.id"),
+                8,
+                "was opened by no entry, or names another member, wallet or amount than its entry",
+                joined="left join entry e on e.bucket = x.bucket and e.programme_id = x.programme_id and e.id = x.id"
+                " left join posting p on p.bucket = x.bucket and p.programme_id = x.programme_id"
+                " and p.entry_id = x.id and p.number = 0",
+                wrong="e.id is null or e.kind <> 'hold' or e.member_id <> x.member_id or p.wallet <> x.wallet"
+                " or p.points <> x.points or x.opened_at <> e.effective_at",
+            ),
+            _stray(
+                "reversal",
+                hex_of("x.entry_id"),
+                5,
+                "belongs to no entry that can be taken back, or names another member than its entry",
+                joined=_ENTRY,
+                wrong="e.id is null or e.kind not in ('earn', 'spend', 'capture') or e.member_id <> x.member_id",
+            ),
+            _stray(
+                "adjustment",
+                hex_of("x.id"),
+                6,
+                "says something else than its entry, or has one before it was approved",
+                joined="left join entry e on e.bucket = x.bucket and e.programme_id = x.programme_id and e.id = x.id"
+                " left join posting p on p.bucket = x.bucket and p.programme_id = x.programme_id"
+                " and p.entry_id = x.id and p.number = 0",
+                wrong="(x.status = 'approved') <> (e.id is not null) or (x.status = 'awaiting_approval')"
+                " <> (x.decided_by is null) or e.member_id <> x.member_id or p.wallet <> x.wallet"
+                " or p.points <> abs(x.points) or (x.points > 0) <> (p.debit = 'adjusted') or e.reason <> x.reason",
+            ),
             _stray("tier_step", hex_of("x.id"), 4, "belongs to no member", joined=_MEMBER, wrong="m.id is null"),
             _stray(
                 "reference",
@@ -251,8 +292,12 @@ _STRAYS = text(
                 7,
                 "was taken for no entry, or for one of another source, reference or kind",
                 joined=_CLAIMING,
-                wrong="e.id is null or e.source is distinct from x.source or e.reference is distinct from x.reference"
-                " or x.kind <> case e.kind when 'earn' then 'accrual' when 'spend' then 'redemption' else '' end",
+                wrong="(e.id is null and a.id is null) or coalesce(e.source, a.source) is distinct from x.source"
+                " or coalesce(e.reference, a.reference) is distinct from x.reference"
+                " or x.kind <> case e.kind when 'earn' then 'accrual' when 'spend' then 'redemption'"
+                " when 'unspend' then 'refund' when 'adjust' then 'adjustment' when 'hold' then 'hold'"
+                " when 'return' then 'return' when 'transfer' then 'transfer'"
+                " else case when a.id is null then '' else 'adjustment' end end",
             ),
         ]
     )
