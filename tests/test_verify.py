@@ -12,12 +12,16 @@ from loyalty.cli.import_ import import_baskets
 from loyalty.cli.verify import verify as verify_command
 from loyalty.demo import REAL_YEAR
 from loyalty.domain.programme import Programme
+from loyalty.domain.state import Moment
+from loyalty.operations.door import Submission
+from loyalty.operations.lanes import Lanes
 from loyalty.operations.verify import Finding, Report, verify
 from loyalty.store.database import Database
 from loyalty.store.ledger import trial_balance
 from loyalty.store.sealing import Sealer
-from tests.conftest import Urls, kept_programme
+from tests.conftest import ProgrammeFactory, Urls, kept_programme
 from tests.files.test_baskets import a_line, a_redemption, write_csv
+from tests.makers import a_fact, a_member_id, at, enrolling, granting, rendered
 
 HISTORY = [
     a_line(reference="R1", amount=1_500_00, occurred_at="2017-02-01T12:00:00-05:00"),  # silver; most of it expires
@@ -187,6 +191,30 @@ async def test_one_programmes_tampering_is_not_anothers(
 
     assert (await verify(database, other)).sound
     assert not (await verify(database, history)).sound
+
+
+async def test_a_till_that_runs_ahead_and_a_server_whose_clock_is_behind_are_sound(
+    database: Database, lanes: Lanes, programme: ProgrammeFactory
+) -> None:
+    live, member = await programme(), a_member_id(1)
+    steps = [
+        (enrolling(member), "2026-02-01 12:00", "2026-02-01 12:00"),
+        (granting(live, member, 5, at("2026-02-01 12:04"), reference="ahead"), "2026-02-01 12:04", "2026-02-01 12:01"),
+        (
+            granting(live, member, 5, at("2026-02-01 12:05"), reference="both"),
+            "2026-02-01 12:05",
+            "2026-02-01 12:00:30",
+        ),
+        (granting(live, member, 5, at("2026-02-01 11:00"), reference="late"), "2026-02-01 11:00", "2026-02-01 12:06"),
+    ]
+    for number, (command, occurred_at, recorded_at) in enumerate(steps):
+        moment = Moment(a_fact(number), at(occurred_at), at(recorded_at))
+        assert (await lanes.submit(Submission(live, command, moment, rendered))).status == 201
+
+    report = await verify(database, live)
+
+    assert report.findings == []
+    assert report.checked["entry"] == 3
 
 
 async def test_findings_are_counted_beyond_what_is_kept(database: Database, history: Programme) -> None:

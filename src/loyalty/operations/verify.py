@@ -295,12 +295,25 @@ class _Replay:
             lots = ", ".join(birth.lot_id for birth in entry.births)
             parts = f"its {len(entry.postings)} postings, {len(entry.draws)} draws" + (lots and f" or lot {lots}")
             self._wrong("entry", entry, 12, f"its hash is broken: it, {parts} or the entry before it was changed")
-        if entry.effective_at != max(entry.occurred_at, self._effective_at):
+        if not self._earliest_place(entry) <= entry.effective_at <= self._latest_place(entry):
             self._wrong("entry", entry, 12, f"it takes effect at {entry.effective_at} after {self._effective_at}")
         if self._recorded_at is not None and entry.recorded_at < self._recorded_at:
             self._wrong("entry", entry, 12, f"it was recorded at {entry.recorded_at} after {self._recorded_at}")
         self._sequence, self._head = entry.sequence, entry.hash
         self._effective_at, self._recorded_at = entry.effective_at, entry.recorded_at
+
+    def _latest_place(self, entry: Entry) -> datetime:
+        """When it happened, but not ahead of when it was recorded; and never before the entry before it."""
+        return max(self._programme.reached(entry.occurred_at, entry.recorded_at), self._effective_at)
+
+    def _earliest_place(self, entry: Entry) -> datetime:
+        """The same, unless its writer's clock may have been behind that of whoever was there before.
+
+        Then it bears the other's `recorded_at`, and nobody knows what its own clock said.
+        """
+        if self._recorded_at in (None, entry.recorded_at) and self._programme.fixed_now is None:
+            return self._effective_at
+        return self._latest_place(entry)
 
     def _post(self, entry: Entry) -> None:
         """Invariants 1, 2 and 4: the postings lead from the balances before to those the entry states."""
