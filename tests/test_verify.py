@@ -1,5 +1,6 @@
 """`verify` names whatever was changed behind the ledger's back: one planted change per row and column that matters."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from loyalty.cli.verify import verify as verify_command
 from loyalty.demo import REAL_YEAR
 from loyalty.domain.programme import Programme
 from loyalty.domain.state import Moment
+from loyalty.operations.command import Command
 from loyalty.operations.door import Submission
 from loyalty.operations.lanes import Lanes
 from loyalty.operations.verify import Finding, Report, verify
@@ -197,18 +199,17 @@ async def test_a_till_that_runs_ahead_and_a_server_whose_clock_is_behind_are_sou
     database: Database, lanes: Lanes, programme: ProgrammeFactory
 ) -> None:
     live, member = await programme(), a_member_id(1)
-    steps = [
-        (enrolling(member), "2026-02-01 12:00", "2026-02-01 12:00"),
-        (granting(live, member, 5, at("2026-02-01 12:04"), reference="ahead"), "2026-02-01 12:04", "2026-02-01 12:01"),
-        (
-            granting(live, member, 5, at("2026-02-01 12:05"), reference="both"),
-            "2026-02-01 12:05",
-            "2026-02-01 12:00:30",
-        ),
-        (granting(live, member, 5, at("2026-02-01 11:00"), reference="late"), "2026-02-01 11:00", "2026-02-01 12:06"),
+    joined, ahead, both, late = map(
+        at, ("2026-02-01 12:00", "2026-02-01 12:04", "2026-02-01 12:05", "2026-02-01 11:00")
+    )
+    steps: list[tuple[Command, datetime, datetime]] = [
+        (enrolling(member), joined, joined),
+        (granting(live, member, 5, ahead, reference="ahead"), ahead, at("2026-02-01 12:01")),
+        (granting(live, member, 5, both, reference="both"), both, at("2026-02-01 12:00:30")),
+        (granting(live, member, 5, late, reference="late"), late, at("2026-02-01 12:06")),
     ]
     for number, (command, occurred_at, recorded_at) in enumerate(steps):
-        moment = Moment(a_fact(number), at(occurred_at), at(recorded_at))
+        moment = Moment(a_fact(number), occurred_at, recorded_at)
         assert (await lanes.submit(Submission(live, command, moment, rendered))).status == 201
 
     report = await verify(database, live)
