@@ -8,6 +8,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from enum import Enum, auto
 from typing import Any
 
 import httpx2
@@ -28,12 +29,23 @@ FILE_ITEMS = 40
 """Most items of an everyday file."""
 REPLAYED_AT_A_TIME = 200
 """Most items of a bulk call that repeats earlier ones."""
-GIVES_UP = 0.04
-"""Share of attempts without an answer after which nobody tries again."""
+GIVES_UP = 0.15
+"""Share of attempts that may have happened, nobody knows, after which nobody tries again."""
 SECOND_KEY = 0.03
 """Share of requests followed by the same receipt under a new key."""
 IMPOSTOR = 0.02
 """Share of requests followed by another one under the same key."""
+
+
+class Fate(Enum):
+    """What a client knows after an attempt."""
+
+    SETTLED = auto()
+    """There was a conclusive answer."""
+    NOTHING = auto()
+    """It did not happen: nobody took it."""
+    UNKNOWN = auto()
+    """It may have happened."""
 
 
 class Stalled(Exception):
@@ -191,34 +203,35 @@ class Clients:
         deadline = None if within is None else time.monotonic() + within
         while True:
             copies = 2 if self.duplicating else 1
-            if any(await asyncio.gather(*(self._attempt(ask, to or self._anywhere()) for _ in range(copies)))):
+            fates = await asyncio.gather(*(self._attempt(ask, to or self._anywhere()) for _ in range(copies)))
+            if Fate.SETTLED in fates:
                 if resolved:
                     self.settled.append(ask)
                 return True
             if deadline is not None and time.monotonic() > deadline:
                 raise Stalled(f"request {ask.id} had no conclusive answer")
-            if deadline is None and resolved and self._chance.random() < GIVES_UP:
+            may_leave = deadline is None and resolved and Fate.UNKNOWN in fates
+            if may_leave and self._chance.random() < GIVES_UP:
                 self._record.gave_up(ask)
                 self.gave_up += 1
                 return False
             await asyncio.sleep(self._chance.uniform(0.02, PAUSE_S))
 
-    async def _attempt(self, ask: Ask, to: str) -> bool:
-        """Whether it had a conclusive answer."""
+    async def _attempt(self, ask: Ask, to: str) -> Fate:
         self.attempts += 1
         attempt = self._record.sent([ask], to)
         try:
             answer = await self._http.post(f"{to}{ask.path}", content=orjson.dumps(ask.body), headers=_headers(ask.key))
         except httpx2.TransportError as error:
             self._record.lost(attempt, type(error).__name__)
-            return False
+            return Fate.NOTHING if isinstance(error, httpx2.ConnectError) else Fate.UNKNOWN
         replayed = answer.headers.get("idempotency-replayed") == "true"
         self._record.heard(attempt, ask, answer.status_code, answer.text, replayed=replayed)
         self.refused_503 += answer.status_code == 503
         learn = VERBS[ask.verb].learn
         if learn is not None and answer.status_code == 201:
             learn(self.cast, answer.json())
-        return answer.status_code < 500
+        return Fate.SETTLED if answer.status_code < 500 else Fate.UNKNOWN
 
     async def _deliver_file(self, asks: Sequence[Ask], *, resolved: bool = True) -> None:
         """Send the items until each is settled."""

@@ -24,6 +24,9 @@ TABLES = ("member", "book", "lot", "entry", "posting", "draw", "replay", "refere
 EXPECTED_TO_PASS_S = 10.0
 """How long a table may be so busy that a migration does not get its lock."""
 
+ENDING_S = 10
+"""How long a server may take to end once its deadline for draining has passed."""
+
 
 class Broken(Exception):
     """The service did not do what it promises."""
@@ -63,9 +66,9 @@ async def drain_server(scene: Scene) -> float:
     server, asked = scene.site.servers[place], time.monotonic()
     server.process.send_signal(signal.SIGTERM)
     try:
-        code = await server.ended(2 * SHUTDOWN_S)
+        code = await server.ended(SHUTDOWN_S + ENDING_S)
     except subprocess.TimeoutExpired:
-        raise Broken(f"a server asked to stop was still there after {2 * SHUTDOWN_S} s") from None
+        raise Broken(f"a server asked to stop was still there {ENDING_S} s after its deadline") from None
     if code:
         raise Broken(f"a server asked to stop ended with {code}")
     await scene.site.start_again(place)
@@ -232,6 +235,13 @@ async def skew_clocks(scene: Scene) -> float:
     return time.monotonic()
 
 
+async def two_at_once(scene: Scene) -> float:
+    """A process goes, and at the same time the way to Postgres or the clients are not themselves."""
+    goes = scene.chance.choice((kill_process, kill_server, drain_server, kill_worker, stop_postgres))
+    errs = scene.chance.choice((cut_connections, lose_commits, lose_answers, delay_connections, duplicate_requests))
+    return max(await asyncio.gather(goes(scene), errs(scene)))
+
+
 FAULTS: Mapping[str, Fault] = {
     fault.__name__: fault
     for fault in (
@@ -252,6 +262,7 @@ FAULTS: Mapping[str, Fault] = {
         duplicate_requests,
         reorder_requests,
         skew_clocks,
+        two_at_once,
     )
 }
 

@@ -1,7 +1,7 @@
 """What the API shows of the ledger when all is quiet: entries, balances, the trial balance."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -25,27 +25,35 @@ class Ledger(NamedTuple):
     """Entries that were asked for by their own id."""
 
 
-async def read_ledger(address: str, token: str, *, members: Iterable[str], entries: Iterable[str]) -> Ledger:
-    """Everything of these members, and these entries one by one."""
-    headers = {"Authorization": f"Bearer {token}"}
-    async with httpx2.AsyncClient(base_url=address, headers=headers, timeout=60) as http:
-        people, ids, room = list(members), list(entries), asyncio.Semaphore(AT_A_TIME)
-
-        async def one(path: str) -> Document | None:
-            async with room:
-                return await _get(http, path)
-
-        lists = await asyncio.gather(*(_entries(http, member) for member in people))
-        balances = await asyncio.gather(*(one(f"/v1/members/{member}/balance") for member in people))
-        found = await asyncio.gather(*(one(f"/v1/entries/{id_}") for id_ in ids))
+async def read_ledger(address: str, token: str, members: Sequence[str]) -> Ledger:
+    """Everything of these members."""
+    async with _client(address, token) as http:
+        lists = await asyncio.gather(*(_entries(http, member) for member in members))
+        balances = await asyncio.gather(*(_get(http, f"/v1/members/{member}/balance") for member in members))
         day = (datetime.now(UTC) + timedelta(days=2)).date()  # whoever runs ahead is dated ahead
-        trial_balance = await one(f"/v1/ledger/trial-balance?as_of={day}")
+        trial_balance = await _get(http, f"/v1/ledger/trial-balance?as_of={day}")
     return Ledger(
-        dict(zip(people, lists, strict=True)),
-        {member: (balance or {}).get("wallets", {}) for member, balance in zip(people, balances, strict=True)},
+        dict(zip(members, lists, strict=True)),
+        {member: (balance or {}).get("wallets", {}) for member, balance in zip(members, balances, strict=True)},
         trial_balance or {},
-        dict(zip(ids, found, strict=True)),
+        {},
     )
+
+
+async def read_entries(address: str, token: str, ids: Sequence[str]) -> dict[str, Document | None]:
+    """These entries by their own id; None: there is none."""
+    async with _client(address, token) as http:
+        room = asyncio.Semaphore(AT_A_TIME)
+
+        async def one(id_: str) -> Document | None:
+            async with room:
+                return await _get(http, f"/v1/entries/{id_}")
+
+        return dict(zip(ids, await asyncio.gather(*map(one, ids)), strict=True))
+
+
+def _client(address: str, token: str) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=60)
 
 
 async def _entries(http: httpx2.AsyncClient, member: str) -> list[Document]:

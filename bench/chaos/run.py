@@ -15,15 +15,13 @@ from bench.chaos.checker import QUIET_LAWS, Figures, Violation
 from bench.chaos.clients import Clients, Stalled
 from bench.chaos.faults import FAULTS, Broken, Scene
 from bench.chaos.history import History, Recorder
-from bench.chaos.ledger import Ledger, read_ledger
+from bench.chaos.ledger import Ledger, read_entries, read_ledger
 from bench.chaos.site import NotReady, Site, a_site
 from bench.chaos.verbs import Cast
 
 MEMBERS = 6
 BEFORE_EACH = 15
 """Requests that are settled between two faults."""
-READY_S = 15.0
-"""How long the service may take to be itself again; "within seconds", on a machine shared with others."""
 STALLED_S = 30.0
 CLOSING_S = 60.0
 READINGS = 15
@@ -44,6 +42,8 @@ class Plan(NamedTuple):
     """Of which kinds; all when empty."""
     processes: Sequence[int] = (2, 1)
     """A server for each, with so many processes."""
+    ready_s: float = 20.0
+    """How long the service may take to be itself again: seconds, and more where others use the machine."""
     durable: bool = True
     """Whether Postgres flushes to disk: only a crash of the machine, which no run makes, could tell."""
 
@@ -99,7 +99,7 @@ async def _struck(plan: Plan, site: Site, clients: Clients, record: Recorder, te
         try:
             await clients.more(BEFORE_EACH, within=STALLED_S)
             owed_from = await FAULTS[kind](scene)
-            await _ready(site, clients, owed_from)
+            await _ready(site, clients, owed_from + plan.ready_s)
         except (Broken, NotReady, Stalled) as problem:
             return [Violation(f"the service gets over {kind} (fault {number})", str(problem))]
         seconds = time.monotonic() - owed_from
@@ -108,9 +108,8 @@ async def _struck(plan: Plan, site: Site, clients: Clients, record: Recorder, te
     return []
 
 
-async def _ready(site: Site, clients: Clients, owed_from: float) -> None:
+async def _ready(site: Site, clients: Clients, deadline: float) -> None:
     """Return once every server says it is ready and takes a write. Raises NotReady, Stalled."""
-    deadline = owed_from + READY_S
     for place, address in enumerate(site.addresses):
         await site.ready(place, max(0.1, deadline - time.monotonic()))
         await clients.ask("settling", to=address, within=max(0.1, deadline - time.monotonic()))
@@ -147,12 +146,12 @@ async def _checked(
 async def _read(site: Site, told: History) -> Ledger:
     """The ledger; singly, some entries that were acknowledged and all that were not."""
     members = checker.members_of(told)
-    ledger = await read_ledger(site.addresses[0], site.token, members=members, entries=())
+    ledger = await read_ledger(site.addresses[0], site.token, members)
     acknowledged = checker.entries_of(told)
     step = max(1, len(acknowledged) // SINGLY)
     shown = {entry["id"] for entries in ledger.entries.values() for entry in entries if entry["reference"]}
     singly = [*acknowledged[::step], *sorted(shown - set(acknowledged))]
-    return await read_ledger(site.addresses[-1], site.token, members=members, entries=singly)
+    return ledger._replace(by_id=await read_entries(site.addresses[-1], site.token, singly))
 
 
 def summary(outcome: Outcome) -> str:

@@ -31,10 +31,10 @@ MAX_CONNECTIONS = 60
 SHUTDOWN_S = 5
 START_S = 60.0
 """How long the first start may take, on a machine with much else to do."""
-LEAVES_S = 10.0
+LEAVES_S = 20.0
 """How long the port of a killed server may stay taken."""
 
-_PENDING = timedelta(seconds=3)
+_PENDING = timedelta(seconds=2)
 PROGRAMME = Programme(
     id=0,
     code="chaos",

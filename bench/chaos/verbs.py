@@ -54,7 +54,7 @@ class Cast:
     def when(self) -> dict[str, str]:
         """When it happened by the client's clock; mostly it does not say."""
         if self.skewed:
-            behind, ahead = timedelta(days=-40 * self.chance.random()), timedelta(minutes=4 * self.chance.random())
+            behind, ahead = timedelta(days=-40 * self.chance.random()), timedelta(minutes=2 * self.chance.random())
             beyond = timedelta(minutes=self.chance.uniform(10, 60))
             return {"occurred_at": self.at(self.chance.choice((behind, ahead, beyond)))}
         if self.chance.random() < 0.3:
@@ -115,11 +115,11 @@ def _grant(cast: Cast) -> Body:
 
 
 def _pending_grant(cast: Cast) -> Body:
-    return {**_grant(cast), "pending_until": cast.soon(0.5, 6)}
+    return {**_grant(cast), "pending_until": cast.soon(0.5, 3)}
 
 
 def _expiring_grant(cast: Cast) -> Body:
-    return {**_grant(cast), "expires_at": cast.soon(1, 8)}
+    return {**_grant(cast), "expires_at": cast.soon(1, 4)}
 
 
 def _settling_grant(cast: Cast) -> Body:
