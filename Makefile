@@ -4,6 +4,7 @@ PYTHON           ?= python3
 DEMO_HOUSEHOLDS  ?= 150
 WORKERS          ?= auto
 BENCH            ?=
+CHAOS            ?=
 LOCK_FLAGS       ?=
 
 BIN   := .venv/bin
@@ -12,7 +13,7 @@ CODE  := $(wildcard src bench migrations tests)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check bench lock openapi schema clean
+.PHONY: help setup demo test check bench chaos lock openapi schema clean
 
 help: ## List the tasks
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -42,6 +43,9 @@ check: $(READY) ## Lint, types, layers, dependencies, contracts, migrations
 
 bench: $(READY) ## Measure against the yardsticks: BENCH='name ...'
 	$(BIN)/python -m bench $(BENCH)
+
+chaos: $(READY) ## Break everything around the service, look for a lie: CHAOS='--faults 200 --seed 7'
+	$(BIN)/python -m bench.chaos $(CHAOS)
 
 openapi: $(READY) ## Write openapi/loyalty.json from the code
 	$(BIN)/loyalty openapi

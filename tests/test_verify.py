@@ -1,5 +1,6 @@
 """`verify` names whatever was changed behind the ledger's back: one planted change per row and column that matters."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,17 @@ from loyalty.cli.import_ import import_baskets
 from loyalty.cli.verify import verify as verify_command
 from loyalty.demo import REAL_YEAR
 from loyalty.domain.programme import Programme
+from loyalty.domain.state import Moment
+from loyalty.operations.command import Command
+from loyalty.operations.door import Submission
+from loyalty.operations.lanes import Lanes
 from loyalty.operations.verify import Finding, Report, verify
 from loyalty.store.database import Database
 from loyalty.store.ledger import trial_balance
 from loyalty.store.sealing import Sealer
-from tests.conftest import Urls, kept_programme
+from tests.conftest import ProgrammeFactory, Urls, kept_programme
 from tests.files.test_baskets import a_line, a_redemption, write_csv
+from tests.makers import a_fact, a_member_id, at, enrolling, granting, rendered
 
 HISTORY = [
     a_line(reference="R1", amount=1_500_00, occurred_at="2017-02-01T12:00:00-05:00"),  # silver; most of it expires
@@ -196,6 +202,29 @@ async def test_one_programmes_tampering_is_not_anothers(
 
     assert (await verify(database, other)).sound
     assert not (await verify(database, history)).sound
+
+
+async def test_a_till_that_runs_ahead_and_a_server_whose_clock_is_behind_are_sound(
+    database: Database, lanes: Lanes, programme: ProgrammeFactory
+) -> None:
+    live, member = await programme(), a_member_id(1)
+    joined, ahead, both, late = map(
+        at, ("2026-02-01 12:00", "2026-02-01 12:04", "2026-02-01 12:05", "2026-02-01 11:00")
+    )
+    steps: list[tuple[Command, datetime, datetime]] = [
+        (enrolling(member), joined, joined),
+        (granting(live, member, 5, ahead, reference="ahead"), ahead, at("2026-02-01 12:01")),
+        (granting(live, member, 5, both, reference="both"), both, at("2026-02-01 12:00:30")),
+        (granting(live, member, 5, late, reference="late"), late, at("2026-02-01 12:06")),
+    ]
+    for number, (command, occurred_at, recorded_at) in enumerate(steps):
+        moment = Moment(a_fact(number), occurred_at, recorded_at)
+        assert (await lanes.submit(Submission(live, command, moment, rendered))).status == 201
+
+    report = await verify(database, live)
+
+    assert report.findings == []
+    assert report.checked["entry"] == 3
 
 
 async def test_findings_are_counted_beyond_what_is_kept(database: Database, history: Programme) -> None:

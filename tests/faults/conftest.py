@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import structlog
 
+from bench.chaos.proxy import Proxy, a_proxy
 from loyalty.operations import door, retry
 from loyalty.operations.door import Answer, Submission
 from loyalty.operations.lanes import Lanes
 from loyalty.store.database import Database
 from tests.conftest import Cluster, ProgrammeFactory, Urls
-from tests.faults.proxy import Proxy, a_proxy
 from tests.faults.scene import Town, a_town
 
 TownFactory = Callable[..., Awaitable[Town]]

@@ -4,9 +4,9 @@ import asyncio
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from bench.chaos.proxy import Commits, Proxy
 from loyalty.operations.lanes import Lanes
 from tests.faults.conftest import Batches, TownFactory
-from tests.faults.proxy import Commits, Proxy
 from tests.faults.scene import audit, code_of, everything, references, somebody_waits_for_a_lock
 
 

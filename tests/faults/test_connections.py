@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from bench.chaos.proxy import Commits, Proxy, a_proxy
 from loyalty.embedded import EmbeddedPostgres
 from loyalty.operations.door import Answer
 from loyalty.operations.lanes import Lanes, Overloaded
@@ -23,7 +24,6 @@ from loyalty.store import migrations
 from loyalty.store.database import Database
 from tests.conftest import Urls, binaries_of, kept_programme
 from tests.faults.conftest import TownFactory
-from tests.faults.proxy import Commits, Proxy, a_proxy
 from tests.faults.scene import Town, a_town, audit, everything, references
 from tests.makers import a_programme
 

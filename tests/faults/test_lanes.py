@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from bench.chaos.proxy import Commits, Proxy
 from loyalty.operations import door, retry
 from loyalty.operations import lanes as lanes_module
 from loyalty.operations.door import Answer, Submission
 from loyalty.operations.lanes import Lanes, Overloaded
 from loyalty.store.database import Database
 from tests.faults.conftest import TownFactory
-from tests.faults.proxy import Commits, Proxy
 from tests.faults.scene import audit, code_of, everything, references
 
 

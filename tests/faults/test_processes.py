@@ -4,9 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -14,6 +11,7 @@ import httpx2
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from bench.chaos.server import Server, a_lasting_port, is_free
 from loyalty.api.access import new_key
 from loyalty.domain.programme import Programme
 from loyalty.operations.lanes import Lanes
@@ -48,51 +46,15 @@ async def site(urls: Urls, programme: ProgrammeFactory, lanes: Lanes) -> Site:
     token, key = new_key(Sealer(SECRET.encode()), plain.id, "pos")
     await seeding.add_keys(urls.owner, [key])
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("LOYALTY_")},
         "LOYALTY_DATABASE_URL": urls.running,
         "LOYALTY_SECRET": SECRET,
         "LOYALTY_SHUTDOWN_S": str(DEADLINE_S),
     }
-    return Site(_free_port(), token, await a_town(plain, lanes, 8), environment)
+    return Site(a_lasting_port(), token, await a_town(plain, lanes, 8), environment)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Server:
-    """A `loyalty serve` in a process of its own."""
-
-    def __init__(self, site: Site, processes: int) -> None:
-        program = [sys.executable, "-c", "from loyalty.cli.main import app; app()", "serve"]
-        self.process = subprocess.Popen(
-            [*program, "--port", str(site.port), "--processes", str(processes)],
-            env=site.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def workers(self) -> list[int]:
-        """The processes that answer requests, when there are several."""
-        found = subprocess.run(["ps", "-axwwo", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True)
-        rows = [line.split(maxsplit=3) for line in found.stdout.splitlines()]
-        ours = [row for row in rows if row[1] == str(self.process.pid) and not row[2].startswith("Z")]
-        return [int(pid) for pid, _, _, arguments in ours if "spawn_main" in arguments]
-
-    async def ended(self, within: float) -> int:
-        """Its exit code."""
-        return await asyncio.to_thread(self.process.wait, within)
-
-    def kill(self) -> None:
-        if self.process.poll() is None:
-            workers = self.workers()
-            self.process.kill()
-            for pid in workers:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        self.process.wait()
+def a_server(site: Site, processes: int) -> Server:
+    return Server(site.port, processes, site.environment)
 
 
 @pytest.fixture
@@ -198,7 +160,7 @@ class Clients:
 async def test_a_server_asked_to_stop_answers_what_it_has_begun_and_ends_with_0(
     processes: int, site: Site, servers: list[Server], owner: AsyncEngine
 ) -> None:
-    servers.append(Server(site, processes))
+    servers.append(a_server(site, processes))
     async with Clients(site) as clients:
         await clients.more(100)
         servers[0].process.send_signal(signal.SIGTERM)
@@ -210,12 +172,12 @@ async def test_a_server_asked_to_stop_answers_what_it_has_begun_and_ends_with_0(
 async def test_a_killed_server_started_again_lost_nothing_it_acknowledged_and_doubles_nothing(
     site: Site, servers: list[Server], owner: AsyncEngine
 ) -> None:
-    servers.append(Server(site, 1))
+    servers.append(a_server(site, 1))
     async with Clients(site) as clients:
         await clients.more(100)
         servers[0].process.kill()
         await servers[0].ended(5)
-        servers.append(Server(site, 1))
+        servers.append(a_server(site, 1))
         await clients.more(100)
         await clients.stop()
         await clients.told_the_truth(owner)
@@ -224,7 +186,7 @@ async def test_a_killed_server_started_again_lost_nothing_it_acknowledged_and_do
 async def test_a_killed_process_among_several_is_replaced_and_nothing_is_lost(
     site: Site, servers: list[Server], owner: AsyncEngine
 ) -> None:
-    servers.append(Server(site, 2))
+    servers.append(a_server(site, 2))
     async with Clients(site) as clients:
         await clients.more(100)
         killed = servers[0].workers()[0]
@@ -238,5 +200,24 @@ async def test_a_killed_process_among_several_is_replaced_and_nothing_is_lost(
         await clients.more(50)
         servers[0].process.send_signal(signal.SIGTERM)
         assert await servers[0].ended(2 * DEADLINE_S) == 0
+        await clients.stop()
+        await clients.told_the_truth(owner)
+
+
+async def test_the_processes_of_a_killed_supervisor_leave_and_free_its_port(
+    site: Site, servers: list[Server], owner: AsyncEngine
+) -> None:
+    servers.append(a_server(site, 2))
+    async with Clients(site) as clients:
+        await clients.more(50)
+        servers[0].process.kill()
+        await servers[0].ended(5)
+
+        async def left() -> bool:
+            return is_free(site.port)
+
+        await until(left)
+        servers.append(a_server(site, 2))
+        await clients.more(50)
         await clients.stop()
         await clients.told_the_truth(owner)

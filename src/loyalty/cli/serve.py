@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import multiprocessing
 import os
 import signal
 import socket
 import tempfile
+import threading
 from types import FrameType
 from typing import Annotated, Any
 
@@ -65,7 +67,21 @@ def app_from_environment() -> FastAPI:
     settings = load_settings()
     configure_logging(settings.log_level)
     relax_collector()
+    _end_with_the_supervisor()
     return stopping_visibly(create_app(settings))
+
+
+def _end_with_the_supervisor() -> None:
+    """Stop, as if asked to, once the process above is gone: it could never be stopped, and would keep the port."""
+    supervisor = multiprocessing.parent_process()
+    if supervisor is None:
+        return
+
+    def watch() -> None:
+        supervisor.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="supervisor-watch", daemon=True).start()
 
 
 def configuration(app: Any, settings: Settings, **more: Any) -> uvicorn.Config:

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 import orjson
@@ -21,7 +21,7 @@ from loyalty.domain.holds import HoldStatus
 from loyalty.domain.ids import EntryId, LotId
 from loyalty.domain.lots import LotState
 from loyalty.domain.members import GENESIS
-from loyalty.domain.programme import CLOCK_TOLERANCE, Programme
+from loyalty.domain.programme import Programme
 from loyalty.domain.tiers import kept_until, place_of, reached
 from loyalty.store import claims
 from loyalty.store import verify as store
@@ -354,22 +354,25 @@ class _Replay:
             lots = ", ".join(birth.lot_id for birth in entry.births)
             parts = f"its {len(entry.postings)} postings, {len(entry.draws)} draws" + (lots and f" or lot {lots}")
             self._wrong("entry", entry, 12, f"its hash is broken: it, {parts} or the entry before it was changed")
-        if not self._in_place(entry):
+        if not self._earliest_place(entry) <= entry.effective_at <= self._latest_place(entry):
             self._wrong("entry", entry, 12, f"it takes effect at {entry.effective_at} after {self._effective_at}")
         if self._recorded_at is not None and entry.recorded_at < self._recorded_at:
             self._wrong("entry", entry, 12, f"it was recorded at {entry.recorded_at} after {self._recorded_at}")
         self._sequence, self._head = entry.sequence, entry.hash
         self._effective_at, self._recorded_at = entry.effective_at, entry.recorded_at
 
-    def _in_place(self, entry: Entry) -> bool:
-        """Whether it takes effect when it occurred, or later if the member's history was further by then.
+    def _latest_place(self, entry: Entry) -> datetime:
+        """When it happened, but not ahead of when it was recorded; and never before the entry before it."""
+        return max(self._programme.reached(entry.occurred_at, entry.recorded_at), self._effective_at)
 
-        A till that runs ahead takes effect at the programme's clock, which the journal does not keep.
+    def _earliest_place(self, entry: Entry) -> datetime:
+        """The same, unless its writer's clock may have been behind that of whoever was there before.
+
+        Then it bears the other's `recorded_at`, and nobody knows what its own clock said.
         """
-        behind = entry.occurred_at - entry.effective_at
-        if entry.effective_at == self._effective_at:
-            return behind <= CLOCK_TOLERANCE
-        return entry.effective_at > self._effective_at and timedelta(0) <= behind <= CLOCK_TOLERANCE
+        if self._recorded_at in (None, entry.recorded_at) and self._programme.fixed_now is None:
+            return self._effective_at
+        return self._latest_place(entry)
 
     def _post(self, entry: Entry) -> None:
         """Invariants 1, 2 and 4: the postings lead from the balances before to those the entry states."""

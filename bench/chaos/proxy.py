@@ -1,7 +1,7 @@
 """A way to Postgres that can be cut: a Unix socket of our own in front of the server's.
 
-What a client sends is passed on as it comes, except that a COMMIT can be lost on the way, answered to nobody, or
-held until a test lets it go.
+What a client sends is passed on as it comes, or late; except that a COMMIT can be lost on the way, answered to
+nobody, or held until a test lets it go. The tests of faults go this way too.
 """
 
 import asyncio
@@ -40,8 +40,12 @@ class Proxy:
         self.directory = Path(tempfile.mkdtemp(prefix="loyalty-proxy-"))
         self.held = asyncio.Event()
         """Set once a COMMIT is being held."""
+        self.spoilt = asyncio.Event()
+        """Set once every COMMIT of `next_commits` has come."""
         self.cuts = 0
         """How many connections were cut at their COMMIT."""
+        self.delay_s = 0.0
+        """How long everything a client sends is kept back."""
         self._rules: list[Commits] = []
         self._released = asyncio.Event()
         self._connections: set[asyncio.Task[None]] = set()
@@ -49,6 +53,7 @@ class Proxy:
     def next_commits(self, *rules: Commits) -> None:
         """What becomes of the next COMMITs, one after the other; those that follow pass."""
         self._rules = list(rules)
+        self.spoilt.clear()
         self.held.clear()
         self._released.clear()
 
@@ -110,7 +115,11 @@ class Proxy:
         answered: asyncio.Event,
     ) -> None:
         while chunk := await reader.read(65_536):
+            if self.delay_s:
+                await asyncio.sleep(self.delay_s)
             rule = self._rules.pop(0) if COMMIT in chunk.lower() and self._rules else Commits.PASS
+            if not self._rules:
+                self.spoilt.set()
             if rule is Commits.HOLD:
                 self.held.set()
                 await self._released.wait()
