@@ -39,6 +39,7 @@ ROUTES = {
     ("GET", "/v1/members/{id}/entries"): "members:read",
     ("GET", "/v1/members/{id}/lots"): "members:read",
     ("GET", "/v1/entries/{id}"): "members:read",
+    ("GET", "/v1/events"): "events:read",
     ("POST", "/v1/accruals"): "accruals:write",
     ("POST", "/v1/accruals/bulk"): "accruals:write",
     ("POST", "/v1/redemptions"): "redemptions:write",
@@ -131,6 +132,8 @@ async def test_a_programme_sees_and_moves_nothing_of_another(a_shop: ShopFactory
             assert [one["status"] for one in answer.json()["results"]] == [404]
         case ("GET", "/v1/ledger/trial-balance"):
             assert answer.json()["debit_total"] == 0
+        case ("GET", "/v1/events"):
+            assert answer.json()["items"] == []
         case (_, "/v1/entries/{id}"):
             refused(answer, 404, "entry_not_found")
         case _:

@@ -19,17 +19,18 @@ MEMBERS_READ: Final = "members:read"
 ACCRUALS_WRITE: Final = "accruals:write"
 REDEMPTIONS_WRITE: Final = "redemptions:write"
 LEDGER_READ: Final = "ledger:read"
+EVENTS_READ: Final = "events:read"
 
 _TILL = frozenset({MEMBERS_WRITE, MEMBERS_READ, ACCRUALS_WRITE, REDEMPTIONS_WRITE})
 SCOPES_OF_ROLE: Final[Mapping[str, frozenset[str]]] = {
     "pos": _TILL,
     "store": _TILL,
-    "app": frozenset({MEMBERS_WRITE, MEMBERS_READ, REDEMPTIONS_WRITE}),
+    "app": frozenset({MEMBERS_WRITE, MEMBERS_READ, REDEMPTIONS_WRITE, EVENTS_READ}),
     "desk": frozenset({MEMBERS_WRITE, MEMBERS_READ, ACCRUALS_WRITE}),
     "marketing": frozenset({MEMBERS_READ, ACCRUALS_WRITE}),
-    "finance": frozenset({MEMBERS_READ, LEDGER_READ}),
+    "finance": frozenset({MEMBERS_READ, LEDGER_READ, EVENTS_READ}),
     "privacy": frozenset({MEMBERS_READ}),
-    "admin": _TILL | {LEDGER_READ},
+    "admin": _TILL | {LEDGER_READ, EVENTS_READ},
 }
 
 REMEMBERED = 10_000
