@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import ClauseElement, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from loyalty.store.database import _compiled, driver_of
+from tests.api.conftest import Shop, a_grant, accepted
 
 
 class Node(NamedTuple):
@@ -21,12 +22,23 @@ class Node(NamedTuple):
 
 async def plan(connection: AsyncConnection, statement: ClauseElement, values: Mapping[str, Any]) -> list[Node]:
     """The steps of the statement's plan, with tables as they would be when they are large."""
-    await connection.execute(text("set local enable_seqscan = off"))
-    await connection.execute(text("set local enable_bitmapscan = off"))
+    for way in ("seqscan", "bitmapscan", "hashjoin", "mergejoin"):  # what is best where there is little
+        await connection.execute(text(f"set local enable_{way} = off"))
     sql, names = _compiled(statement)
     found = await driver_of(connection).fetchval(f"explain (format json) {sql}", *[values[name] for name in names])
     [document] = orjson.loads(found) if isinstance(found, str) else found
     return list(_steps(document["Plan"]))
+
+
+async def many_entries(shop: Shop, owner: AsyncEngine) -> dict[str, Any]:
+    """A member with so many entries that Postgres takes care how it finds one of them."""
+    member = await shop.enrols()
+    for _ in range(3):
+        items = [a_grant(member, 1) for _ in range(200)]
+        accepted(await shop.till.post("/v1/accruals/bulk", {"items": items}))
+    async with owner.begin() as connection:
+        await connection.execute(text("analyze entry, posting, draw, lot, reference, event"))
+    return member
 
 
 def _steps(node: dict[str, Any]) -> Iterator[Node]:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from loyalty.api import answers, paging
 from loyalty.api.access import MEMBERS_READ, MEMBERS_WRITE
-from loyalty.api.answers import Answer, BalanceAnswer, EntryAnswer, LotAnswer, to_json
+from loyalty.api.answers import Answer, BalanceAnswer, EntriesAnswer, EntryAnswer, LotAnswer, to_json
 from loyalty.api.bodies import Birthday, Body, Channelled, Phone, Store, Text, member_id
 from loyalty.api.documented import reads, writes
 from loyalty.api.lean import Call, Calling, LeanRoute, StrictRoute
@@ -26,6 +26,7 @@ from loyalty.operations.enrol import Enrol, new_card_number
 from loyalty.store import history
 from loyalty.store.balances import Standing
 from loyalty.store.history import LotPlace
+from loyalty.store.members import exists
 from loyalty.store.sealing import CARD_CHANNEL, CARD_TYPE
 
 router = APIRouter(tags=["members"], route_class=StrictRoute)
@@ -110,13 +111,6 @@ class TierAnswer(Answer):
     next: NextTierAnswer | None
 
 
-class EntriesAnswer(Answer):
-    """A page of entries, newest first."""
-
-    items: list[EntryAnswer]
-    next_cursor: str | None
-
-
 class LotsAnswer(Answer):
     """A page of open lots, by wallet and state in the order they fall due."""
 
@@ -165,10 +159,11 @@ async def entries(
     cursor: Cursor = None,
 ) -> Response:
     member = _member_id(id)
-    await _standing(call, member)
     before = paging.number(cursor, start=2**62)
-    async with call.service.database.snapshot(call.caller.programme.id) as connection:
-        found = await history.entries(connection, call.caller.programme.id, member, before=before, limit=limit + 1)
+    programme_id = call.caller.programme.id
+    async with call.service.database.snapshot(programme_id) as connection:
+        _check(exists=await exists(connection, programme_id, member))
+        found = await history.entries(connection, programme_id, member, before=before, limit=limit + 1)
     return _json(paging.page([answers.entry(one) for one in found], limit, lambda last: [last["sequence"]]))
 
 
@@ -182,9 +177,10 @@ async def lots(
     """As they were last settled: a lot whose time has come shows its old state until the next write or sweep."""
     programme = call.caller.programme
     member = _member_id(id)
-    await _standing(call, member)
+    after = _lot_place(cursor)
     async with call.service.database.snapshot(programme.id) as connection:
-        found = await history.open_lots(connection, programme.id, member, after=_lot_place(cursor), limit=limit + 1)
+        _check(exists=await exists(connection, programme.id, member))
+        found = await history.open_lots(connection, programme.id, member, after=after, limit=limit + 1)
     places = [[one.wallet, one.state, one.due_at, one.earned_at, one.id] for one in found]
     items = [answers.lot(programme, one) for one in found]
     return _json(paging.page(items, limit, lambda last: places[items.index(last)]))
@@ -241,6 +237,12 @@ def _tier(call: Call, standing: Standing) -> dict[str, Any]:
         if above
         else None,
     }
+
+
+def _check(*, exists: bool) -> None:
+    """Raises MemberNotFound."""
+    if not exists:
+        raise MemberNotFound("There is no such member in this programme.")
 
 
 async def _standing(call: Call, id_: MemberId, at: datetime | None = None) -> Standing:

@@ -79,6 +79,22 @@ async def find(connection: AsyncConnection, programme_id: int, ids: Iterable[Mem
     await _read(_FIND, connection, programme_id, ids, into)
 
 
+_EXISTS = text(
+    f"""
+    select exists (select from member m
+                    where m.bucket = :the_bucket and m.programme_id = :{PROGRAMME} and m.id = :the_id)
+    """  # noqa: S608 - only our own constants
+).bindparams(
+    bindparam("the_bucket", type_=SMALLINT), bindparam(PROGRAMME, type_=INTEGER), bindparam("the_id", type_=UUID)
+)
+
+
+async def exists(connection: AsyncConnection, programme_id: int, id_: MemberId) -> bool:
+    """Whether there is such a member. Locks nothing."""
+    values = {"the_bucket": bucket_of(id_), PROGRAMME: programme_id, "the_id": id_}
+    return bool(await connection.scalar(_EXISTS, values))
+
+
 async def _read(
     statement: Any, connection: AsyncConnection, programme_id: int, ids: Iterable[MemberId], into: State
 ) -> None:
