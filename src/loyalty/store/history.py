@@ -55,19 +55,24 @@ _ENTRY = text(
 )
 
 _UNDER = text(
-    # The bucket of a reference comes from its whole key: without kind or business date it may be any of them.
+    # The bucket of a reference comes from its whole key: without kind or business date it may be any of them. That of
+    # the entry is named within: a condition that calls a function finds no rows from behind row-level security.
     f"""
     select {_ENTRY_COLUMNS}
-      from (select r.programme_id, r.entry_id
+      from (select k.programme_id, r.entry_id, get_byte(uuid_send(r.entry_id), 15)::smallint as bucket
               from (select b.bucket::smallint, :{PROGRAMME} as programme_id
                       from generate_series(0, {BUCKETS - 1}) as b (bucket) offset 0) k
-              join reference r on r.bucket = k.bucket and r.programme_id = k.programme_id
-               and r.source = :the_source and r.reference = :the_reference
-             where (:the_kind is null or r.kind = :the_kind) and r.entry_id < :before_entry
+             cross join lateral (
+                   select r.entry_id from reference r
+                    where r.bucket = k.bucket and r.programme_id = k.programme_id
+                      and r.source = :the_source and r.reference = :the_reference
+                      and (:the_kind is null or r.kind = :the_kind) and r.entry_id < :before_entry
+                    order by r.entry_id desc
+                    limit :at_most
+                   ) r
              order by r.entry_id desc
              limit :at_most) f
-      join entry e on e.bucket = get_byte(uuid_send(f.entry_id), 15) and e.programme_id = f.programme_id
-       and e.id = f.entry_id
+      join entry e on e.bucket = f.bucket and e.programme_id = f.programme_id and e.id = f.entry_id
      order by e.id desc
     """  # noqa: S608 - only our own constants
 ).bindparams(
