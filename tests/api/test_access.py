@@ -38,6 +38,7 @@ ROUTES = {
     ("GET", "/v1/members/{id}/tier"): "members:read",
     ("GET", "/v1/members/{id}/entries"): "members:read",
     ("GET", "/v1/members/{id}/lots"): "members:read",
+    ("GET", "/v1/members/{id}/statement"): "members:read",
     ("GET", "/v1/entries"): "members:read",
     ("GET", "/v1/entries/{id}"): "members:read",
     ("GET", "/v1/events"): "events:read",
@@ -78,7 +79,10 @@ def sample(method: str, path: str, member: dict[str, Any], entry: str) -> tuple[
         "/v1/accruals/bulk": {"items": [a_grant(member)]},
         "/v1/redemptions": a_redemption(member, 1),
     }
-    queries = {"/v1/entries": "?source=crm&reference=R-1"}
+    queries = {
+        "/v1/entries": "?source=crm&reference=R-1",
+        "/v1/members/{id}/statement": "?from=2026-11-01&to=2026-11-30",
+    }
     id_ = entry if path.startswith("/v1/entries") else member["id"]
     return path.format(id=id_) + queries.get(path, ""), orjson.dumps(bodies[path]) if method == "POST" else None
 

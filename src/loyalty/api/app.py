@@ -12,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from loyalty.api import accruals, docs, entries, events, health, ledger, members, redemptions
+from loyalty.api import accruals, docs, entries, events, health, ledger, members, redemptions, statements
 from loyalty.api.answers import ProblemAnswer
 from loyalty.api.observed import Observed
 from loyalty.api.problems import MEDIA_TYPE, Problem, body_of_refusal, published, response_to_problem
@@ -45,6 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
         redemptions.router,
         members.lean,
         members.router,
+        statements.router,
         entries.router,
         events.router,
         ledger.router,

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from loyalty.api import answers, paging
 from loyalty.api.access import MEMBERS_READ, MEMBERS_WRITE
 from loyalty.api.answers import Answer, BalanceAnswer, EntriesAnswer, EntryAnswer, LotAnswer, to_json
-from loyalty.api.bodies import Birthday, Body, Channelled, Phone, Store, Text, member_id
+from loyalty.api.bodies import Birthday, Body, Channelled, Phone, Store, Text, path_member
 from loyalty.api.documented import reads, writes
 from loyalty.api.lean import Call, Calling, LeanRoute, StrictRoute
 from loyalty.api.paging import Cursor, Limit
@@ -127,14 +127,14 @@ async def enrol(call: Calling, body: EnrolBody) -> Response:
 
 @router.get("/v1/members/{id}", summary="Read a member", **reads(MEMBERS_READ, MemberAnswer, 404))
 async def read(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
-    standing = await _standing(call, _member_id(id))
+    standing = await _standing(call, path_member(id))
     return _json(_member(standing.member))
 
 
 @lean.get("/v1/members/{id}/balance", summary="Points by wallet", **reads(MEMBERS_READ, BalancesAnswer, 404))
 async def balance(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
     at = call.caller.programme.now(wall_clock())
-    standing = await _standing(call, _member_id(id), at)
+    standing = await _standing(call, path_member(id), at)
     wallets = {
         wallet: {**answers.balance(points), "expiring": [one._asdict() for one in standing.expiring[wallet]]}
         for wallet, points in standing.balances.items()
@@ -144,7 +144,7 @@ async def balance(call: Calling, id: str) -> Response:  # noqa: A002 - the path'
 
 @router.get("/v1/members/{id}/tier", summary="Tier and progress", **reads(MEMBERS_READ, TierAnswer, 404))
 async def tier(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
-    return _json(_tier(call, await _standing(call, _member_id(id))))
+    return _json(_tier(call, await _standing(call, path_member(id))))
 
 
 @router.get(
@@ -158,7 +158,7 @@ async def entries(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    member = _member_id(id)
+    member = path_member(id)
     before = paging.number(cursor, start=2**62)
     programme_id = call.caller.programme.id
     async with call.service.database.snapshot(programme_id) as connection:
@@ -176,7 +176,7 @@ async def lots(
 ) -> Response:
     """As they were last settled: a lot whose time has come shows its old state until the next write or sweep."""
     programme = call.caller.programme
-    member = _member_id(id)
+    member = path_member(id)
     after = _lot_place(cursor)
     async with call.service.database.snapshot(programme.id) as connection:
         _check(exists=await exists(connection, programme.id, member))
@@ -252,14 +252,6 @@ async def _standing(call: Call, id_: MemberId, at: datetime | None = None) -> St
     if standing is None:
         raise MemberNotFound("There is no such member in this programme.")
     return standing
-
-
-def _member_id(text: str) -> MemberId:
-    """The id in a path. What is no id names no member: raises MemberNotFound."""
-    try:
-        return member_id(text)
-    except ValueError:
-        raise MemberNotFound("There is no such member in this programme.") from None
 
 
 def _lot_place(cursor: str | None) -> LotPlace | None:

@@ -42,6 +42,24 @@ _ENTRIES = text(
     bindparam("at_most", type_=BIGINT),
 )
 
+_SPAN = text(
+    f"""
+    select {_ENTRY_COLUMNS}
+      from entry e
+     where e.bucket = :the_bucket and e.programme_id = :{PROGRAMME} and e.member_id = :the_member
+       and e.sequence > :the_after and e.sequence <= :the_through
+     order by e.sequence
+     limit :at_most
+    """  # noqa: S608 - only our own constants
+).bindparams(
+    bindparam("the_bucket", type_=SMALLINT),
+    bindparam(PROGRAMME, type_=INTEGER),
+    bindparam("the_member", type_=UUID),
+    bindparam("the_after", type_=BIGINT),
+    bindparam("the_through", type_=BIGINT),
+    bindparam("at_most", type_=BIGINT),
+)
+
 _ENTRY = text(
     f"""
     select {_ENTRY_COLUMNS}
@@ -132,6 +150,24 @@ async def entries(
             PROGRAMME: programme_id,
             "the_member": member_id,
             "before": before,
+            "at_most": limit,
+        },
+    )
+    return [_entry(row) for row in rows]
+
+
+async def entries_between(
+    connection: AsyncConnection, programme_id: int, member_id: MemberId, *, after: int, through: int, limit: int
+) -> list[Entry]:
+    """The member's entries with a sequence above `after` up to `through`, oldest first. Locks nothing."""
+    rows = await connection.execute(
+        _SPAN,
+        {
+            "the_bucket": bucket_of(member_id),
+            PROGRAMME: programme_id,
+            "the_member": member_id,
+            "the_after": after,
+            "the_through": through,
             "at_most": limit,
         },
     )
