@@ -36,6 +36,7 @@ async def many_entries(shop: Shop, owner: AsyncEngine) -> dict[str, Any]:
     for _ in range(3):
         items = [a_grant(member, 1) for _ in range(200)]
         accepted(await shop.till.post("/v1/accruals/bulk", {"items": items}))
+    await shop.redeems(member, 300)
     async with owner.begin() as connection:
         await connection.execute(text("analyze entry, posting, draw, lot, reference, event"))
     return member

@@ -36,7 +36,9 @@ class Life:
         await self._does(buying(self.shop.programme, self.id, amount, when, reference=a_reference()), when)
 
     async def is_given(self, points: int, when: datetime, **more: Any) -> None:
-        await self._does(granting(self.shop.programme, self.id, points, when, reference=a_reference(), **more), when)
+        learnt_at = more.pop("learnt_at", None)
+        grant = granting(self.shop.programme, self.id, points, when, reference=a_reference(), **more)
+        await self._does(grant, when, learnt_at)
 
     async def spends(self, points: int, when: datetime) -> None:
         """Or is refused, if there are not so many."""
@@ -45,6 +47,6 @@ class Life:
     async def is_settled(self, when: datetime) -> None:
         await self._does(Settle(self.id), when)
 
-    async def _does(self, command: Command, when: datetime) -> Answer:
-        moment = Moment(new_fact(), when, wall_clock())
+    async def _does(self, command: Command, when: datetime, learnt_at: datetime | None = None) -> Answer:
+        moment = Moment(new_fact(), when, learnt_at or wall_clock())
         return await self._service.lanes.submit(Submission(self.shop.programme, command, moment, rendered))

@@ -188,7 +188,7 @@ async def test_a_statement_finds_its_span_and_its_entries_by_key(app: FastAPI, s
         (past._LAST, {"the_effective": datetime.now(UTC), "the_recorded": FOREVER}, "sequence = "),
         (history._SPAN, {**span, "at_most": 50}, "sequence >"),
         (statements._TOTALS, span, "sequence >"),
-        (statements._BALANCES, {"the_sequence": 7}, "sequence ="),
+        (past._LEFT, {"the_sequence": 7}, "sequence ="),
     ]
     for statement, values, how in asked:
         async with service.database.snapshot(shop.programme.id) as connection:

@@ -1,21 +1,23 @@
 """Members: enrol, read, balance, tier, entries, lots."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
 from loyalty.api import answers, paging
 from loyalty.api.access import MEMBERS_READ, MEMBERS_WRITE
 from loyalty.api.answers import Answer, BalanceAnswer, EntriesAnswer, EntryAnswer, LotAnswer, to_json
-from loyalty.api.bodies import Birthday, Body, Channelled, Phone, Store, Text, path_member
+from loyalty.api.bodies import Birthday, Body, Channelled, Instant, Phone, Store, Text, path_member
 from loyalty.api.documented import reads, writes
 from loyalty.api.lean import Call, Calling, LeanRoute, StrictRoute
 from loyalty.api.paging import Cursor, Limit
+from loyalty.api.problems import Problem
 from loyalty.api.service import new_member_id, wall_clock
 from loyalty.api.writing import blind, write
+from loyalty.domain.calendar import FOREVER, INSTANT
 from loyalty.domain.ids import LotId, MemberId
 from loyalty.domain.members import Member
 from loyalty.domain.persons import Identity, Person
@@ -24,13 +26,17 @@ from loyalty.domain.tiers import place_of
 from loyalty.operations.command import Receipt
 from loyalty.operations.enrol import Enrol, new_card_number
 from loyalty.store import history
-from loyalty.store.balances import Standing
+from loyalty.store.balances import Past, Standing, read_past
 from loyalty.store.history import LotPlace
+from loyalty.store.horizon import horizon
 from loyalty.store.members import exists
 from loyalty.store.sealing import CARD_CHANNEL, CARD_TYPE
 
 router = APIRouter(tags=["members"], route_class=StrictRoute)
 lean = APIRouter(tags=["members"], route_class=LeanRoute)
+
+FURTHEST_AHEAD = timedelta(days=3_660)
+"""How far ahead a balance can be asked for."""
 
 
 class Consented(Body):
@@ -85,9 +91,12 @@ class WalletAnswer(BalanceAnswer):
 
 
 class BalancesAnswer(Answer):
-    """What the member has, as of now: everything due is counted as if settled."""
+    """What the member has or had: everything due by then is counted as if settled."""
 
     as_of: datetime
+    known_at: datetime | None = Field(
+        default=None, description="Only where it was asked for: nothing we learnt later is counted."
+    )
     wallets: dict[str, WalletAnswer]
 
 
@@ -131,15 +140,44 @@ async def read(call: Calling, id: str) -> Response:  # noqa: A002 - the path's o
     return _json(_member(standing.member))
 
 
-@lean.get("/v1/members/{id}/balance", summary="Points by wallet", **reads(MEMBERS_READ, BalancesAnswer, 404))
-async def balance(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
-    at = call.caller.programme.now(wall_clock())
-    standing = await _standing(call, path_member(id), at)
-    wallets = {
-        wallet: {**answers.balance(points), "expiring": [one._asdict() for one in standing.expiring[wallet]]}
-        for wallet, points in standing.balances.items()
-    }
-    return _json({"as_of": at, "wallets": wallets})
+AsOf = Annotated[
+    Instant | None,
+    Query(description="The moment that is asked about, by effective_at; it may lie ahead. Now by default."),
+]
+KnownAt = Annotated[
+    Instant | None,
+    Query(description="Leave out what we learnt later, by recorded_at. `as_of` is then this moment by default."),
+]
+
+
+@lean.get("/v1/members/{id}/balance", summary="Points by wallet", **reads(MEMBERS_READ, BalancesAnswer, 404, 409))
+async def balance(
+    call: Calling,
+    id: str,  # noqa: A002 - the path's own word
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
+) -> Response:
+    """What is due by then is counted as matured or expired, whenever it is settled.
+
+    For the same `as_of` and `known_at` the answer never changes. A `known_at` that running writes may still add to is
+    answered `not_settled_yet`, which names the `horizon`: the latest moment that can be asked about.
+    """
+    programme, member = call.caller.programme, path_member(id)
+    now = programme.now(wall_clock())
+    if as_of is None and known_at is None:
+        return _json(_balances(now, await _standing(call, member, now)))
+    at = as_of or (now if known_at is None else programme.now(known_at))
+    if at > now + FURTHEST_AHEAD:
+        detail = f"as_of is at most {FURTHEST_AHEAD.days} days ahead."
+        raise Problem("invalid_request", detail, errors=[{"field": "query.as_of", "problem": detail}])
+    if known_at is not None:
+        await _check_known(call, known_at)
+    async with call.service.database.snapshot(programme.id) as connection:
+        found = await read_past(connection, programme, member, as_of=at, known_at=known_at or FOREVER)
+    if found is None:
+        raise MemberNotFound("There is no such member in this programme.")
+    told = {} if known_at is None else {"known_at": known_at}
+    return _json({**_balances(at, found), **told})
 
 
 @router.get("/v1/members/{id}/tier", summary="Tier and progress", **reads(MEMBERS_READ, TierAnswer, 404))
@@ -216,6 +254,22 @@ def _member(member: Member) -> dict[str, Any]:
         "store": member.store,
         "enrolled_at": member.enrolled_at,
     }
+
+
+def _balances(at: datetime, of: Standing | Past) -> dict[str, Any]:
+    wallets = {
+        wallet: {**answers.balance(points), "expiring": [one._asdict() for one in of.expiring[wallet]]}
+        for wallet, points in of.balances.items()
+    }
+    return {"as_of": at, "wallets": wallets}
+
+
+async def _check_known(call: Call, known_at: datetime) -> None:
+    """Raises Problem `not_settled_yet` for a moment at which something may still be recorded."""
+    closed = await horizon(call.service.database)
+    if known_at >= closed:
+        latest = closed - INSTANT
+        raise Problem("not_settled_yet", "Ask again later, or about the horizon at the latest.", horizon=latest)
 
 
 def _tier(call: Call, standing: Standing) -> dict[str, Any]:

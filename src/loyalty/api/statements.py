@@ -1,6 +1,5 @@
 """A member's statement of account: opening balance, entries by business day, closing balance."""
 
-from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Annotated, Any
 
@@ -23,6 +22,7 @@ from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import MemberNotFound
 from loyalty.store import statements
 from loyalty.store.history import entries_between
+from loyalty.store.past import Left, left_by
 from loyalty.store.statements import Span, Total
 
 router = APIRouter(tags=["members"], route_class=StrictRoute)
@@ -105,8 +105,8 @@ async def read(
             raise MemberNotFound("There is no such member in this programme.")
         shown = _rest(span, place)
         span = span._replace(through=shown.through)
-        opening = await statements.balances_after(connection, programme.id, member, span.after)
-        closing = await statements.balances_after(connection, programme.id, member, span.through)
+        opening = await left_by(connection, programme.id, member, span.after)
+        closing = await left_by(connection, programme.id, member, span.through)
         totals = await statements.totals(connection, programme.id, member, span)
         found = await entries_between(
             connection, programme.id, member, after=shown.after, through=shown.through, limit=limit + 1
@@ -141,9 +141,9 @@ def _rest(span: Span, place: list[Any] | None) -> Span:
     return Span(after, through)
 
 
-def _balances(programme: Programme, of: Mapping[str, Balance]) -> dict[str, dict[str, int]]:
-    """Of every wallet, those that have no points yet included."""
-    return answers.balances({**dict.fromkeys(programme.wallets, Balance()), **of})
+def _balances(programme: Programme, left: Left | None) -> dict[str, dict[str, int]]:
+    """By wallet as the entry left them; those that had no points yet included."""
+    return answers.balances({**dict.fromkeys(programme.wallets, Balance()), **(left.balances if left else {})})
 
 
 def _entry(programme: Programme, of: Entry) -> dict[str, Any]:

@@ -1,20 +1,18 @@
 """A member's account over a span of time: what it began with, what happened, what it ended with."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
-import orjson
 from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loyalty.domain.books import Balance
+from loyalty.domain.calendar import INSTANT
 from loyalty.domain.ids import MemberId
 from loyalty.store.parts import PROGRAMME
 from loyalty.store.past import OF_MEMBER, last_entry, of_member
 from loyalty.store.schema import BIGINT
-
-_INSTANT = timedelta(microseconds=1)
 
 
 class Span(NamedTuple):
@@ -36,27 +34,9 @@ async def span(
     connection: AsyncConnection, programme_id: int, member_id: MemberId, *, begins_at: datetime, ends_at: datetime
 ) -> Span | None:
     """The entries effective from `begins_at` up to, but not including, `ends_at`. None: no such member."""
-    after = await last_entry(connection, programme_id, member_id, effective_at=begins_at - _INSTANT)
-    through = await last_entry(connection, programme_id, member_id, effective_at=ends_at - _INSTANT)
+    after = await last_entry(connection, programme_id, member_id, effective_at=begins_at - INSTANT)
+    through = await last_entry(connection, programme_id, member_id, effective_at=ends_at - INSTANT)
     return None if after is None or through is None else Span(after, through)
-
-
-_BALANCES = text(
-    f"""
-    select e.balances::text from entry e
-     where e.bucket = :the_bucket and e.programme_id = :{PROGRAMME} and e.member_id = :the_member
-       and e.sequence = :the_sequence
-    """  # noqa: S608 - only our own constants
-).bindparams(*OF_MEMBER, bindparam("the_sequence", type_=BIGINT))
-
-
-async def balances_after(
-    connection: AsyncConnection, programme_id: int, member_id: MemberId, sequence: int
-) -> dict[str, Balance]:
-    """By wallet, as the entry left them; nothing before the first. Locks nothing."""
-    values = {**of_member(programme_id, member_id), "the_sequence": sequence}
-    found = await connection.scalar(_BALANCES, values)
-    return {} if found is None else {wallet: Balance(*points) for wallet, points in orjson.loads(found).items()}
 
 
 _TOTALS = text(
