@@ -265,7 +265,7 @@ async def test_a_past_balance_finds_all_it_needs_by_key(
 ) -> None:
     member = await many_entries(shop, owner)
     of = past.of_member(shop.programme.id, member["id"].removeprefix("mem_"))
-    values = {**of, "the_sequence": 590, "the_effective": FOREVER, "the_fact": "0" * 32}
+    values = {**of, "the_sequence": 590, "the_effective": FOREVER}
     values |= {"mature": "mature", "pending": "pending", "available": "available"}
     async with database.snapshot(shop.programme.id) as connection:
         steps = await plan(connection, past._LOTS, values)

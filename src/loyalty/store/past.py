@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from loyalty.domain.books import Balance
 from loyalty.domain.calendar import FOREVER
 from loyalty.domain.entries import Kind
-from loyalty.domain.ids import FactId, MemberId, bucket_of
+from loyalty.domain.ids import MemberId, bucket_of
 from loyalty.domain.lots import Lot, LotState
 from loyalty.store import lots
 from loyalty.store.parts import PROGRAMME
@@ -74,7 +74,6 @@ class Left(NamedTuple):
     """How an entry left its member."""
 
     sequence: int
-    fact_id: FactId
     effective_at: datetime
     recorded_at: datetime
     balances: dict[str, Balance]
@@ -82,7 +81,7 @@ class Left(NamedTuple):
 
 _LEFT = text(
     f"""
-    select e.sequence, e.fact_id, e.effective_at, e.recorded_at, e.balances::text
+    select e.sequence, e.effective_at, e.recorded_at, e.balances::text
       from entry e
      where e.bucket = :the_bucket and e.programme_id = :{PROGRAMME} and e.member_id = :the_member
        and e.sequence = :the_sequence
@@ -96,15 +95,15 @@ async def left_by(connection: AsyncConnection, programme_id: int, member_id: Mem
     row = rows.one_or_none()
     if row is None:
         return None
-    found, fact_id, effective_at, recorded_at, balances = row
+    found, effective_at, recorded_at, balances = row
     wallets = {wallet: Balance(*points) for wallet, points in orjson.loads(balances).items()}
-    return Left(found, FactId(fact_id.hex), effective_at, recorded_at, wallets)
+    return Left(found, effective_at, recorded_at, wallets)
 
 
 _LOTS = text(
     # Backwards from now, so that no index on the draws of a lot is needed: the open lots, and those that a later entry
-    # has drawn, without what later entries did. A lot matures at the first entry that settles its moment, and every
-    # command settles before it writes: by the entry's time, only a lot that the same command opened late can be unripe.
+    # has drawn, without what later entries did. A lot matures with the first entry after its own that settles its
+    # moment; none does so before its time, which spares most lots the look through the entries between.
     # Each step is fenced (`offset 0`), so that rows are reached by their whole key however little there is.
     f"""
     with later as materialized (
@@ -136,7 +135,7 @@ _LOTS = text(
                  and (l.state = :pending
                       or exists (select from later e where e.kind = :mature and e.occurred_at = l.matures_at))
                  and (l.matures_at > :the_effective
-                      or b.fact_id = :the_fact and not exists (
+                      or not exists (
                          select from entry e
                           where e.bucket = :the_bucket and e.programme_id = :{PROGRAMME} and e.member_id = :the_member
                             and e.sequence > b.sequence and e.sequence <= :the_sequence
@@ -146,7 +145,7 @@ _LOTS = text(
            l.earned_at, l.matures_at, l.expires_at, l.entry_id, l.source, l.store, l.funder
       from touched l
      cross join lateral (
-           select e.sequence, e.fact_id from entry e
+           select e.sequence from entry e
             where e.bucket = :the_bucket and e.programme_id = :{PROGRAMME} and e.id = l.entry_id offset 0) b
       left join undone u on u.lot_id = l.id
      where b.sequence <= :the_sequence
@@ -155,7 +154,6 @@ _LOTS = text(
     *OF_MEMBER,
     bindparam("the_sequence", type_=BIGINT),
     bindparam("the_effective", type_=TIMESTAMPTZ),
-    bindparam("the_fact", type_=UUID),
     bindparam("mature", value=Kind.MATURE.value, type_=TEXT),
     bindparam("pending", value=LotState.PENDING.value, type_=TEXT),
     bindparam("available", value=LotState.AVAILABLE.value, type_=TEXT),
@@ -171,7 +169,6 @@ async def lots_left_by(connection: AsyncConnection, programme_id: int, member_id
         **of_member(programme_id, member_id),
         "the_sequence": entry.sequence,
         "the_effective": entry.effective_at,
-        "the_fact": entry.fact_id,
     }
     rows: Sequence[Any] = (await connection.execute(_LOTS, values)).all()
     return [lot for lot in map(lots.from_row, rows) if lot.remaining]
