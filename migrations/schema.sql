@@ -600,7 +600,7 @@ CREATE TABLE public.event (
     sequence bigint NOT NULL,
     type text NOT NULL,
     recorded_at timestamp with time zone NOT NULL,
-    xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    xid xid8 DEFAULT GREATEST(pg_current_xact_id(), (((((pg_snapshot_xmax(pg_current_snapshot()))::text)::bigint - 1))::text)::xid8) NOT NULL,
     CONSTRAINT event_bucket_is_of_member CHECK ((bucket = get_byte(uuid_send(member_id), 15)))
 );
 
@@ -1032,10 +1032,10 @@ ALTER TABLE ONLY public.tier_step
 
 
 --
--- Name: event_feed; Type: INDEX; Schema: public; Owner: -
+-- Name: event_order; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX event_feed ON public.event USING btree (programme_id, xid, id);
+CREATE INDEX event_order ON public.event USING btree (programme_id, xid, member_id, sequence, ((NOT starts_with(type, 'entry.'::text))), id);
 
 
 --

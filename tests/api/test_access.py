@@ -40,7 +40,10 @@ ROUTES = {
     ("GET", "/v1/members/{id}/tier"): "members:read",
     ("GET", "/v1/members/{id}/entries"): "members:read",
     ("GET", "/v1/members/{id}/lots"): "members:read",
+    ("GET", "/v1/members/{id}/statement"): "members:read",
+    ("GET", "/v1/entries"): "members:read",
     ("GET", "/v1/entries/{id}"): "members:read",
+    ("GET", "/v1/events"): "events:read",
     ("POST", "/v1/accruals"): "accruals:write",
     ("POST", "/v1/accruals/bulk"): "accruals:write",
     ("POST", "/v1/redemptions"): "redemptions:write",
@@ -99,7 +102,12 @@ def sample(method: str, path: str, member: dict[str, Any], entry: str) -> tuple[
     bodies["/v1/transfers"].pop("member")
     prefix = {"redemptions": "red", "holds": "hld", "adjustments": "adj", "entries": "ent"}.get(path.split("/")[2])
     id_ = f"{prefix}_{entry.removeprefix('ent_')}" if prefix else member["id"]
-    return path.format(id=id_), orjson.dumps(bodies.get(path, {})) if method in ("POST", "PATCH") else None
+    queries = {
+        "/v1/entries": "?source=crm&reference=R-1",
+        "/v1/members/{id}/statement": "?from=2026-11-01&to=2026-11-30",
+    }
+    content = orjson.dumps(bodies.get(path, {})) if method in ("POST", "PATCH") else None
+    return path.format(id=id_) + (queries.get(path, "") if method == "GET" else ""), content
 
 
 async def ask(client: Client, method: str, path: str, content: bytes | None) -> httpx2.Response:
@@ -144,7 +152,7 @@ async def test_a_programme_sees_and_moves_nothing_of_another(a_shop: ShopFactory
     ours, theirs = await a_shop(), await a_shop()
     phone = "+8613800138000"
     member = await theirs.enrols(phone=phone)
-    entry = (await theirs.gives(member, 100))["entry"]["id"]
+    entry = (await theirs.gives(member, 100, reference="R-1"))["entry"]["id"]
     method, path = place
     answer = await ask(ours.client("admin"), method, *sample(method, path, member, entry))
     match place:
@@ -154,6 +162,8 @@ async def test_a_programme_sees_and_moves_nothing_of_another(a_shop: ShopFactory
             assert [one["status"] for one in answer.json()["results"]] == [404]
         case ("GET", "/v1/ledger/trial-balance"):
             assert answer.json()["debit_total"] == 0
+        case ("GET", "/v1/events" | "/v1/entries"):
+            assert answer.json()["items"] == []
         case (_, "/v1/entries/{id}") | (_, "/v1/returns"):
             refused(answer, 404, "entry_not_found")
         case (_, "/v1/redemptions/{id}/refund"):

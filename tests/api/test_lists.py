@@ -9,12 +9,14 @@ import pytest
 from tests.api.conftest import Client, Shop, accepted, refused
 
 
-async def every_page(client: Client, path: str, *, limit: int, between: Any = None) -> list[dict[str, Any]]:
+async def every_page(
+    client: Client, path: str, *, limit: int, between: Any = None, **query: str
+) -> list[dict[str, Any]]:
     """The items of all pages; `between` happens after each."""
     items: list[dict[str, Any]] = []
     cursor = None
     for _ in range(100):
-        page = accepted(await client.get(path, limit=limit, cursor=cursor))
+        page = accepted(await client.get(path, limit=limit, cursor=cursor, **query))
         assert len(page["items"]) <= limit
         items += page["items"]
         cursor = page["next_cursor"]

@@ -19,7 +19,7 @@ from tests.api.test_access import served
 from tests.api.test_strictness import raw
 
 VARIABLE = re.compile(
-    rb'"(?:id|request_id|member|entry|number|as_of|now)":"[^"]*"|"(?:recorded|effective|occurred|enrolled|earned)_at":"[^"]*"'
+    rb'"(?:id|request_id|member|entry|number|as_of|now|horizon)":"[^"]*"|"(?:recorded|effective|occurred|enrolled|earned)_at":"[^"]*"'
     rb'|"available_from":"[^"]*"|mem_[0-9a-f]{32}'
 )
 
@@ -149,6 +149,27 @@ async def test_lean_and_strict_routes_give_the_same_status_and_bytes(
         lean = await shop.client("pos").post(path, body)
         strict_ = await strict_till.post(path, same)
         assert told(lean) == told(strict_), (path, str(body)[:300])
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"as_of": "2026-11-01T10:00:00Z"},
+        {"known_at": "2026-11-01T10:00:00Z"},
+        {"known_at": "2199-01-01T10:00:00Z"},
+        {"as_of": "yesterday"},
+        {"colour": "red"},
+    ],
+)
+async def test_a_lean_read_says_what_a_strict_one_says_with_a_query_and_without(
+    shop: Shop, strict_http: httpx2.AsyncClient, query: dict[str, str]
+) -> None:
+    member = await shop.enrols()
+    await shop.gives(member, 10)
+    path = f"/v1/members/{member['id']}/balance"
+    strict_ = await Client(strict_http, shop.contract, shop.keys["pos"]).get(path, **query)
+    assert told(await shop.till.get(path, **query)) == told(strict_)
 
 
 def told(response: httpx2.Response) -> tuple[int, str, bytes]:

@@ -22,19 +22,20 @@ REDEMPTIONS_WRITE: Final = "redemptions:write"
 TRANSFERS_WRITE: Final = "transfers:write"
 ADJUSTMENTS_WRITE: Final = "adjustments:write"
 LEDGER_READ: Final = "ledger:read"
+EVENTS_READ: Final = "events:read"
 
 _TILL = frozenset({MEMBERS_WRITE, MEMBERS_READ, ACCRUALS_WRITE, REDEMPTIONS_WRITE})
 SCOPES_OF_ROLE: Final[Mapping[str, frozenset[str]]] = {
     "pos": _TILL,
     "store": _TILL,
-    "app": frozenset({MEMBERS_WRITE, MEMBERS_READ, REDEMPTIONS_WRITE, TRANSFERS_WRITE}),
+    "app": frozenset({MEMBERS_WRITE, MEMBERS_READ, REDEMPTIONS_WRITE, TRANSFERS_WRITE, EVENTS_READ}),
     "desk": frozenset(
         {MEMBERS_WRITE, MEMBERS_READ, MEMBERS_MANAGE, ACCRUALS_WRITE, TRANSFERS_WRITE, ADJUSTMENTS_WRITE}
     ),
     "marketing": frozenset({MEMBERS_READ, ACCRUALS_WRITE}),
-    "finance": frozenset({MEMBERS_READ, LEDGER_READ, ADJUSTMENTS_WRITE}),
+    "finance": frozenset({MEMBERS_READ, LEDGER_READ, EVENTS_READ, ADJUSTMENTS_WRITE}),
     "privacy": frozenset({MEMBERS_READ}),
-    "admin": _TILL | {MEMBERS_MANAGE, TRANSFERS_WRITE, ADJUSTMENTS_WRITE, LEDGER_READ},
+    "admin": _TILL | {MEMBERS_MANAGE, TRANSFERS_WRITE, ADJUSTMENTS_WRITE, LEDGER_READ, EVENTS_READ},
 }
 
 REMEMBERED = 10_000

@@ -61,6 +61,13 @@ class EntryAnswer(Answer):
     balances: dict[str, BalanceAnswer] = Field(description="By wallet, after this entry.")
 
 
+class EntriesAnswer(Answer):
+    """A page of entries, newest first."""
+
+    items: list[EntryAnswer]
+    next_cursor: str | None
+
+
 class WriteAnswer(Answer):
     """What every write says."""
 

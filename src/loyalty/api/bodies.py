@@ -10,6 +10,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from loyalty.domain.bounds import EARLIEST, LATEST, MAX_AMOUNT, MAX_POINTS, MAX_QUANTITY
 from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.persons import RESERVED_CHANNELS
+from loyalty.domain.refusals import MemberNotFound
 from loyalty.domain.texts import is_clean, is_plain
 
 
@@ -159,6 +160,14 @@ class MemberName(Body):
 def member_id(text: str) -> MemberId:
     """The id of a member. Raises ValueError."""
     return MemberId(parse_id("mem", text))
+
+
+def path_member(text: str) -> MemberId:
+    """The id of a member in a path. What is no id names no member: raises MemberNotFound."""
+    try:
+        return member_id(text)
+    except ValueError:
+        raise MemberNotFound("There is no such member in this programme.") from None
 
 
 def entry_id(text: str) -> EntryId:

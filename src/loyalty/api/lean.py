@@ -131,14 +131,18 @@ class StrictRoute(APIRoute):
 class LeanRoute(StrictRoute):
     """The same endpoint function, called with its path and its body (validated by its `TypeAdapter`) at once.
 
-    For endpoints that take the call, what their path names, as text, and perhaps a body called `body`.
+    For endpoints that take the call, what their path names, as text, and perhaps a body called `body`. A read whose
+    query says something takes the long way.
     """
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         endpoint, admission = self.endpoint, self._admission()
         if self.body_field is None:
+            long_way = super().get_route_handler()
 
             async def read(request: Request) -> Response:
+                if request.scope["query_string"]:
+                    return await long_way(request)  # type: ignore[no-any-return]
                 return await endpoint(await admission(request), **request.path_params)  # type: ignore[no-any-return]
 
             return read

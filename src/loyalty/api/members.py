@@ -1,21 +1,23 @@
 """Members: enrol, read, balance, tier, entries, lots."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
 from loyalty.api import answers, paging
 from loyalty.api.access import MEMBERS_MANAGE, MEMBERS_READ, MEMBERS_WRITE
-from loyalty.api.answers import Answer, BalanceAnswer, EntryAnswer, LotAnswer, to_json
-from loyalty.api.bodies import Birthday, Body, Channelled, Phone, Store, Text, member_id
+from loyalty.api.answers import Answer, BalanceAnswer, EntriesAnswer, EntryAnswer, LotAnswer, to_json
+from loyalty.api.bodies import Birthday, Body, Channelled, Instant, Phone, Store, Text, path_member
 from loyalty.api.documented import reads, writes
 from loyalty.api.lean import Call, Calling, LeanRoute, StrictRoute
 from loyalty.api.paging import Cursor, Limit
+from loyalty.api.problems import Problem
 from loyalty.api.service import new_member_id, wall_clock
 from loyalty.api.writing import Find, blind, known, write
+from loyalty.domain.calendar import FOREVER, INSTANT
 from loyalty.domain.entries import Because
 from loyalty.domain.ids import LotId, MemberId
 from loyalty.domain.members import Member, Status
@@ -26,12 +28,17 @@ from loyalty.operations.command import Receipt
 from loyalty.operations.enrol import Enrol, new_card_number
 from loyalty.operations.membership import Close, SetStatus
 from loyalty.store import history
-from loyalty.store.balances import Standing
+from loyalty.store.balances import Past, Standing, read_past
 from loyalty.store.history import LotPlace
+from loyalty.store.horizon import horizon
+from loyalty.store.members import exists
 from loyalty.store.sealing import CARD_CHANNEL, CARD_TYPE
 
 router = APIRouter(tags=["members"], route_class=StrictRoute)
 lean = APIRouter(tags=["members"], route_class=LeanRoute)
+
+FURTHEST_AHEAD = timedelta(days=3_660)
+"""How far ahead a balance can be asked for."""
 
 
 class Consented(Body):
@@ -115,9 +122,12 @@ class WalletAnswer(BalanceAnswer):
 
 
 class BalancesAnswer(Answer):
-    """What the member has, as of now: everything due is counted as if settled."""
+    """What the member has or had: everything due by then is counted as if settled."""
 
     as_of: datetime
+    known_at: datetime | None = Field(
+        default=None, description="Only where it was asked for: nothing we learnt later is counted."
+    )
     wallets: dict[str, WalletAnswer]
 
 
@@ -141,13 +151,6 @@ class TierAnswer(Answer):
     next: NextTierAnswer | None
 
 
-class EntriesAnswer(Answer):
-    """A page of entries, newest first."""
-
-    items: list[EntryAnswer]
-    next_cursor: str | None
-
-
 class LotsAnswer(Answer):
     """A page of open lots, by wallet and state in the order they fall due."""
 
@@ -164,24 +167,53 @@ async def enrol(call: Calling, body: EnrolBody) -> Response:
 
 @router.get("/v1/members/{id}", summary="Read a member", **reads(MEMBERS_READ, MemberAnswer, 404))
 async def read(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
-    standing = await _standing(call, _member_id(id))
+    standing = await _standing(call, path_member(id))
     return _json(_member(standing.member))
 
 
-@lean.get("/v1/members/{id}/balance", summary="Points by wallet", **reads(MEMBERS_READ, BalancesAnswer, 404))
-async def balance(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
-    at = call.caller.programme.now(wall_clock())
-    standing = await _standing(call, _member_id(id), at)
-    wallets = {
-        wallet: {**answers.balance(points), "expiring": [one._asdict() for one in standing.expiring[wallet]]}
-        for wallet, points in standing.balances.items()
-    }
-    return _json({"as_of": at, "wallets": wallets})
+AsOf = Annotated[
+    Instant | None,
+    Query(description="The moment that is asked about, by effective_at; it may lie ahead. Now by default."),
+]
+KnownAt = Annotated[
+    Instant | None,
+    Query(description="Leave out what we learnt later, by recorded_at. `as_of` is then this moment by default."),
+]
+
+
+@lean.get("/v1/members/{id}/balance", summary="Points by wallet", **reads(MEMBERS_READ, BalancesAnswer, 404, 409))
+async def balance(
+    call: Calling,
+    id: str,  # noqa: A002 - the path's own word
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
+) -> Response:
+    """What is due by then is counted as matured or expired, whenever it is settled.
+
+    For the same `as_of` and `known_at` the answer never changes. A `known_at` that running writes may still add to is
+    answered `not_settled_yet`, which names the `horizon`: the latest moment that can be asked about.
+    """
+    programme, member = call.caller.programme, path_member(id)
+    now = programme.now(wall_clock())
+    if as_of is None and known_at is None:
+        return _json(_balances(now, await _standing(call, member, now)))
+    at = as_of or (now if known_at is None else programme.now(known_at))
+    if at > now + FURTHEST_AHEAD:
+        detail = f"as_of is at most {FURTHEST_AHEAD.days} days ahead."
+        raise Problem("invalid_request", detail, errors=[{"field": "query.as_of", "problem": detail}])
+    if known_at is not None:
+        await _check_known(call, known_at)
+    async with call.service.database.snapshot(programme.id) as connection:
+        found = await read_past(connection, programme, member, as_of=at, known_at=known_at or FOREVER)
+    if found is None:
+        raise MemberNotFound("There is no such member in this programme.")
+    told = {} if known_at is None else {"known_at": known_at}
+    return _json({**_balances(at, found), **told})
 
 
 @router.get("/v1/members/{id}/tier", summary="Tier and progress", **reads(MEMBERS_READ, TierAnswer, 404))
 async def tier(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
-    return _json(_tier(call, await _standing(call, _member_id(id))))
+    return _json(_tier(call, await _standing(call, path_member(id))))
 
 
 @router.get(
@@ -195,11 +227,12 @@ async def entries(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    member = _member_id(id)
-    await _standing(call, member)
+    member = path_member(id)
     before = paging.number(cursor, start=2**62)
-    async with call.service.database.snapshot(call.caller.programme.id) as connection:
-        found = await history.entries(connection, call.caller.programme.id, member, before=before, limit=limit + 1)
+    programme_id = call.caller.programme.id
+    async with call.service.database.snapshot(programme_id) as connection:
+        _check(exists=await exists(connection, programme_id, member))
+        found = await history.entries(connection, programme_id, member, before=before, limit=limit + 1)
     return _json(paging.page([answers.entry(one) for one in found], limit, lambda last: [last["sequence"]]))
 
 
@@ -212,10 +245,11 @@ async def lots(
 ) -> Response:
     """As they were last settled: a lot whose time has come shows its old state until the next write or sweep."""
     programme = call.caller.programme
-    member = _member_id(id)
-    await _standing(call, member)
+    member = path_member(id)
+    after = _lot_place(cursor)
     async with call.service.database.snapshot(programme.id) as connection:
-        found = await history.open_lots(connection, programme.id, member, after=_lot_place(cursor), limit=limit + 1)
+        _check(exists=await exists(connection, programme.id, member))
+        found = await history.open_lots(connection, programme.id, member, after=after, limit=limit + 1)
     places = [[one.wallet, one.state, one.due_at, one.earned_at, one.id] for one in found]
     items = [answers.lot(programme, one) for one in found]
     return _json(paging.page(items, limit, lambda last: places[items.index(last)]))
@@ -256,7 +290,7 @@ def _whom(id_: str) -> Find[MemberId]:
     """Finds the member of an id in a path: its existence is checked behind the door."""
 
     async def find(_: Call) -> MemberId:
-        return _member_id(id_)
+        return path_member(id_)
 
     return find
 
@@ -292,6 +326,22 @@ def _member(member: Member) -> dict[str, Any]:
     }
 
 
+def _balances(at: datetime, of: Standing | Past) -> dict[str, Any]:
+    wallets = {
+        wallet: {**answers.balance(points), "expiring": [one._asdict() for one in of.expiring[wallet]]}
+        for wallet, points in of.balances.items()
+    }
+    return {"as_of": at, "wallets": wallets}
+
+
+async def _check_known(call: Call, known_at: datetime) -> None:
+    """Raises Problem `not_settled_yet` for a moment at which something may still be recorded."""
+    closed = await horizon(call.service.database)
+    if known_at >= closed:
+        latest = closed - INSTANT
+        raise Problem("not_settled_yet", "Ask again later, or about the horizon at the latest.", horizon=latest)
+
+
 def _tier(call: Call, standing: Standing) -> dict[str, Any]:
     member, programme = standing.member, call.caller.programme
     above = programme.ladder[place_of(programme.ladder, member.tier) + 1 :]
@@ -313,6 +363,12 @@ def _tier(call: Call, standing: Standing) -> dict[str, Any]:
     }
 
 
+def _check(*, exists: bool) -> None:
+    """Raises MemberNotFound."""
+    if not exists:
+        raise MemberNotFound("There is no such member in this programme.")
+
+
 async def _standing(call: Call, id_: MemberId, at: datetime | None = None) -> Standing:
     """The member as of `at`, or now. Raises MemberNotFound."""
     programme = call.caller.programme
@@ -320,14 +376,6 @@ async def _standing(call: Call, id_: MemberId, at: datetime | None = None) -> St
     if standing is None:
         raise MemberNotFound("There is no such member in this programme.")
     return standing
-
-
-def _member_id(text: str) -> MemberId:
-    """The id in a path. What is no id names no member: raises MemberNotFound."""
-    try:
-        return member_id(text)
-    except ValueError:
-        raise MemberNotFound("There is no such member in this programme.") from None
 
 
 def _lot_place(cursor: str | None) -> LotPlace | None:

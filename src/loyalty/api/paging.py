@@ -21,7 +21,7 @@ def page(items: Sequence[Any], limit: int, place: Callable[[Any], list[Any]]) ->
     """The page, given one item more than it may hold; `place` says where an item lies in the order."""
     shown = list(items[:limit])
     more = len(items) > limit
-    return {"items": shown, "next_cursor": _sealed(place(shown[-1])) if more else None}
+    return {"items": shown, "next_cursor": sealed(place(shown[-1])) if more else None}
 
 
 def opened(cursor: str | None, *types: Any) -> list[Any] | None:
@@ -46,6 +46,13 @@ def number(cursor: str | None, *, start: int) -> int:
     if isinstance(found, bool) or not 0 <= found <= start:
         raise _not_ours()
     return int(found)
+
+
+def whole(number: int) -> int:
+    """A number inside a cursor: none is negative, or larger than Postgres can count."""
+    if isinstance(number, bool) or not 0 <= number < 2**63:
+        raise _not_ours()
+    return number
 
 
 def instant(text: str) -> datetime:
@@ -73,7 +80,8 @@ def digits(text: str) -> str:
     return text
 
 
-def _sealed(place: list[Any]) -> str:
+def sealed(place: list[Any]) -> str:
+    """The cursor that names a place."""
     return base64.urlsafe_b64encode(orjson.dumps(place)).decode()
 
 

@@ -61,6 +61,7 @@ TITLES: Mapping[str, tuple[int, str]] = {
     "not_found": (404, "There is nothing here"),
     "method_not_allowed": (405, "This cannot be done here"),
     "too_slow": (408, "The body took too long to arrive"),
+    "not_settled_yet": (409, "What was known then is not settled yet"),
     "too_large": (413, "The body is too large"),
     "unsupported_media_type": (415, "The body must be application/json"),
     "invalid_request": (422, "The request does not fit its schema"),

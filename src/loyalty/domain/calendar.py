@@ -7,7 +7,8 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 FOREVER = datetime.max.replace(tzinfo=UTC)
-_INSTANT = timedelta(microseconds=1)
+INSTANT = timedelta(microseconds=1)
+"""The least time there is between two moments."""
 _DAY = timedelta(days=1)
 
 
@@ -34,7 +35,7 @@ class Calendar(NamedTuple):
 
     def last_valid_date(self, expires_at: datetime) -> date:
         """The last business day on which something that ends at `expires_at` (exclusive) is still valid."""
-        return self.business_date(expires_at - _INSTANT)
+        return self.business_date(expires_at - INSTANT)
 
 
 @lru_cache(maxsize=8_192)

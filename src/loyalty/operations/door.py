@@ -55,7 +55,8 @@ async def commit_batch(database: Database, asks: Sequence[Submission], *, hasty:
     async with database.transaction(programme.id, hasty=hasty) as connection:
         loaded = State()
         needs = _needs(asks)
-        await shelves.lock(connection, programme, needs, loaded)
+        began = await shelves.lock(connection, programme, needs, loaded)
+        asks = [_learnt(ask, began) for ask in asks]
         await shelves.load(connection, shelves.Asked(programme, needs, _until(asks, loaded), loaded), loaded)
         batch = State(loaded)
         answers = [answer(ask, batch) for ask in asks]
@@ -116,6 +117,16 @@ def _effective(ask: Submission, member: Any) -> datetime:
     """The command's place in a member's history: it never runs backwards."""
     at = ask.programme.reached(ask.moment.occurred_at, ask.moment.recorded_at)
     return at if member is None else max(at, member.effective_at)
+
+
+def _learnt(ask: Submission, began: datetime) -> Submission:
+    """The command as recorded no earlier than its batch began, by the database's clock, however long it has waited.
+
+    So what no running transaction can still bring is certainly known (`store/horizon.py`).
+    """
+    if ask.moment.recorded_at >= began:
+        return ask
+    return ask._replace(moment=ask.moment._replace(recorded_at=began))
 
 
 def _needs(asks: Iterable[Submission]) -> dict[Shelf[Any, Any], list[Need]]:

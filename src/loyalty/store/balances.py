@@ -7,19 +7,20 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from loyalty.domain.books import BOOKS, Balance
+from loyalty.domain.books import BOOKS, EMPTY, Balance
 from loyalty.domain.ids import FactId, MemberId, Mint, bucket_of
 from loyalty.domain.journal import balances
-from loyalty.domain.lots import LOTS
-from loyalty.domain.members import MEMBERS, Member
+from loyalty.domain.lots import LOTS, OPEN_LOTS, Lot, LotState, in_draw_order
+from loyalty.domain.members import MEMBERS, Member, existing
 from loyalty.domain.programme import Programme
 from loyalty.domain.settle import settle
 from loyalty.domain.state import Draft, Moment, Need, Shelf, State
 from loyalty.domain.tiers import NET_SPEND, net_spend
-from loyalty.store import shelves
+from loyalty.store import members, past, shelves
 from loyalty.store.coalesce import Coalescer
 from loyalty.store.database import Database
 from loyalty.store.parts import PROGRAMME
+from loyalty.store.past import Left
 from loyalty.store.schema import INTEGER, SMALLINT, TEXT, TIMESTAMPTZ, UUID
 
 EXPIRING_SHOWN = 12
@@ -46,6 +47,13 @@ class Standing(NamedTuple):
     expiring: dict[str, list[Expiring]]
     net_spend: int
     year: int
+
+
+class Past(NamedTuple):
+    """What a member had: balances by wallet and the expiries that were next, by wallet."""
+
+    balances: dict[str, Balance]
+    expiring: dict[str, list[Expiring]]
 
 
 class BalanceReader:
@@ -86,6 +94,59 @@ async def read_standings(
     await shelves.load(connection, shelves.Asked(programme, needs, until, loaded), loaded)
     expiring = await _expiring(connection, programme, until)
     return {id_: _settled(programme, loaded, id_, until[id_], year, expiring.get(id_, {})) for id_ in found}
+
+
+async def read_past(
+    connection: AsyncConnection, programme: Programme, member_id: MemberId, *, as_of: datetime, known_at: datetime
+) -> Past | None:
+    """The member after the last entry recorded by `known_at` and effective by `as_of`, then settled up to `as_of`.
+
+    The same for ever, once no entry can be recorded by `known_at` any more. None: no such member. Locks nothing.
+    """
+    last = await past.last_entry(connection, programme.id, member_id, effective_at=as_of, recorded_at=known_at)
+    if last is None:
+        return None
+    left = await past.left_by(connection, programme.id, member_id, last)
+    if left is None:
+        return Past({wallet: Balance() for wallet in programme.wallets}, {wallet: [] for wallet in programme.wallets})
+    loaded = State()
+    await members.find(connection, programme.id, [member_id], loaded)
+    lots = await past.lots_left_by(connection, programme.id, member_id, left)
+    _put_back(loaded, member_id, left, lots)
+    draft = Draft(loaded, programme, Moment(_NO_FACT, as_of, as_of), Mint(_NO_FACT))
+    settle(draft, member_id, as_of)
+    shown = {wallet: _by_day(programme, _instants(draft, member_id, wallet)) for wallet in programme.wallets}
+    return Past(balances(draft, member_id), shown)
+
+
+def _put_back(into: State, member_id: MemberId, left: Left, lots: Sequence[Lot]) -> None:
+    """The member, its books and its lots as the entry left them. A tier's term has no bearing on points."""
+    member = existing(into, member_id)._replace(
+        sequence=left.sequence,
+        effective_at=left.effective_at,
+        recorded_at=left.recorded_at,
+        due_at=min((lot.due_at for lot in lots if lot.due_at is not None), default=None),
+        tier_until=None,
+    )
+    into.put(MEMBERS, member_id, member)
+    for wallet, balance in left.balances.items():
+        into.put(BOOKS, (member_id, wallet), EMPTY._replace(**balance._asdict()))
+        of_wallet = [lot for lot in lots if lot.wallet == wallet]
+        into.put(OPEN_LOTS, (member_id, wallet), tuple(lot.id for lot in of_wallet))
+        for state in LotState:
+            held = sum(lot.remaining for lot in of_wallet if lot.state == state)
+            assert held == getattr(balance, state), f"invariant 3: {state} is what the lots of the state hold"
+    for lot in lots:
+        into.put(LOTS, lot.id, lot)
+
+
+def _instants(draft: Draft, member_id: MemberId, wallet: str) -> dict[datetime, int]:
+    """Points that can be spent by their expiry, the next `INSTANTS_READ` of them."""
+    instants: dict[datetime, int] = {}
+    for lot in in_draw_order(draft, member_id, wallet):
+        if lot.expires_at is not None:
+            instants[lot.expires_at] = instants.get(lot.expires_at, 0) + lot.remaining
+    return dict(list(instants.items())[:INSTANTS_READ])
 
 
 def _settled(

@@ -1,4 +1,4 @@
-"""What was written, read back: a member's entries and open lots, page by page, and one entry by its id."""
+"""What was written, read back: a member's entries and open lots, page by page, and entries by id or reference."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loyalty.domain.books import Balance
 from loyalty.domain.entries import Because, Entry, Posting
-from loyalty.domain.ids import EntryId, FactId, LotId, MemberId, bucket_of
+from loyalty.domain.ids import BUCKETS, EntryId, FactId, LotId, MemberId, bucket_of
 from loyalty.domain.lots import Lot
 from loyalty.store.lots import COLUMNS as LOT_COLUMNS
 from loyalty.store.lots import from_row as lot_from_row
@@ -42,6 +42,24 @@ _ENTRIES = text(
     bindparam("at_most", type_=BIGINT),
 )
 
+_SPAN = text(
+    f"""
+    select {_ENTRY_COLUMNS}
+      from entry e
+     where e.bucket = :the_bucket and e.programme_id = :{PROGRAMME} and e.member_id = :the_member
+       and e.sequence > :the_after and e.sequence <= :the_through
+     order by e.sequence
+     limit :at_most
+    """  # noqa: S608 - only our own constants
+).bindparams(
+    bindparam("the_bucket", type_=SMALLINT),
+    bindparam(PROGRAMME, type_=INTEGER),
+    bindparam("the_member", type_=UUID),
+    bindparam("the_after", type_=BIGINT),
+    bindparam("the_through", type_=BIGINT),
+    bindparam("at_most", type_=BIGINT),
+)
+
 _ENTRY = text(
     f"""
     select {_ENTRY_COLUMNS}
@@ -53,6 +71,37 @@ _ENTRY = text(
     bindparam(PROGRAMME, type_=INTEGER),
     bindparam("the_entry", type_=UUID),
 )
+
+_UNDER = text(
+    # The bucket of a reference comes from its whole key: without kind or business date it may be any of them. That of
+    # the entry is named within: a condition that calls a function finds no rows from behind row-level security.
+    f"""
+    select {_ENTRY_COLUMNS}
+      from (select k.programme_id, r.entry_id, get_byte(uuid_send(r.entry_id), 15)::smallint as bucket
+              from (select b.bucket::smallint, :{PROGRAMME} as programme_id
+                      from generate_series(0, {BUCKETS - 1}) as b (bucket) offset 0) k
+             cross join lateral (
+                   select r.entry_id from reference r
+                    where r.bucket = k.bucket and r.programme_id = k.programme_id
+                      and r.source = :the_source and r.reference = :the_reference
+                      and (:the_kind is null or r.kind = :the_kind) and r.entry_id < :before_entry
+                    order by r.entry_id desc
+                    limit :at_most
+                   ) r
+             order by r.entry_id desc
+             limit :at_most) f
+      join entry e on e.bucket = f.bucket and e.programme_id = f.programme_id and e.id = f.entry_id
+     order by e.id desc
+    """  # noqa: S608 - only our own constants
+).bindparams(
+    bindparam(PROGRAMME, type_=INTEGER),
+    bindparam("the_source", type_=TEXT),
+    bindparam("the_reference", type_=TEXT),
+    bindparam("the_kind", type_=TEXT),
+    bindparam("before_entry", type_=UUID),
+    bindparam("at_most", type_=BIGINT),
+)
+AFTER_ALL_ENTRIES = EntryId("f" * 32)
 
 
 class LotPlace(NamedTuple):
@@ -107,6 +156,24 @@ async def entries(
     return [_entry(row) for row in rows]
 
 
+async def entries_between(
+    connection: AsyncConnection, programme_id: int, member_id: MemberId, *, after: int, through: int, limit: int
+) -> list[Entry]:
+    """The member's entries with a sequence above `after` up to `through`, oldest first. Locks nothing."""
+    rows = await connection.execute(
+        _SPAN,
+        {
+            "the_bucket": bucket_of(member_id),
+            PROGRAMME: programme_id,
+            "the_member": member_id,
+            "the_after": after,
+            "the_through": through,
+            "at_most": limit,
+        },
+    )
+    return [_entry(row) for row in rows]
+
+
 async def entry(connection: AsyncConnection, programme_id: int, entry_id: EntryId) -> Entry | None:
     """One entry. Locks nothing."""
     rows = await connection.execute(
@@ -114,6 +181,34 @@ async def entry(connection: AsyncConnection, programme_id: int, entry_id: EntryI
     )
     row = rows.one_or_none()
     return None if row is None else _entry(row)
+
+
+async def entries_under(
+    connection: AsyncConnection,
+    programme_id: int,
+    *,
+    source: str,
+    reference: str,
+    kind: str | None,
+    before: EntryId,
+    limit: int,
+) -> list[Entry]:
+    """The entries that took the source's reference, newest first, those before `before`. Locks nothing.
+
+    Several where the reference was taken for several kinds, or the source's numbers have begun again.
+    """
+    rows = await connection.execute(
+        _UNDER,
+        {
+            PROGRAMME: programme_id,
+            "the_source": source,
+            "the_reference": reference,
+            "the_kind": kind,
+            "before_entry": before,
+            "at_most": limit,
+        },
+    )
+    return [_entry(row) for row in rows]
 
 
 async def open_lots(

@@ -52,12 +52,17 @@ _KEYS = (
     bindparam(PROGRAMME, type_=INTEGER),
 )
 _LOCK = text(
+    # The moment is read when the transaction has its xid: `store/horizon.py` relies on it.
     f"""
-    select {COLUMNS}
-      from {keys(bucket="the_buckets", id="the_ids")}
-      join member m on m.bucket = k.bucket and m.programme_id = k.programme_id and m.id = k.id
-     order by m.bucket, m.id
-       for no key update of m
+    select b.began, l.*
+      from (select case when pg_current_xact_id() is not null then clock_timestamp() end as began) b
+      left join (
+           select {COLUMNS}
+             from {keys(bucket="the_buckets", id="the_ids")}
+             join member m on m.bucket = k.bucket and m.programme_id = k.programme_id and m.id = k.id
+            order by m.bucket, m.id
+              for no key update of m
+           ) l on true
     """  # noqa: S608 - only our own constants
 ).bindparams(*_KEYS)
 _FIND = text(
@@ -69,26 +74,51 @@ _FIND = text(
 ).bindparams(*_KEYS)
 
 
-async def lock(connection: AsyncConnection, programme_id: int, ids: Iterable[MemberId], into: State) -> None:
-    """Put the members on the state, each locked FOR NO KEY UPDATE, in the order of bucket and id."""
-    await _read(_LOCK, connection, programme_id, ids, into)
+async def lock(connection: AsyncConnection, programme_id: int, ids: Iterable[MemberId], into: State) -> datetime:
+    """Put the members on the state, each locked FOR NO KEY UPDATE, in the order of bucket and id.
+
+    Returns the database's time before the first lock: nothing the transaction writes may be recorded before it.
+    """
+    rows = await _fetch(_LOCK, connection, programme_id, ids)
+    _place((row[1:] for row in rows if row[1] is not None), into)
+    began: datetime = rows[0][0]
+    return began
 
 
 async def find(connection: AsyncConnection, programme_id: int, ids: Iterable[MemberId], into: State) -> None:
     """Put the members on the state without locking them."""
-    await _read(_FIND, connection, programme_id, ids, into)
+    _place(await _fetch(_FIND, connection, programme_id, ids), into)
 
 
-async def _read(
-    statement: Any, connection: AsyncConnection, programme_id: int, ids: Iterable[MemberId], into: State
-) -> None:
+_EXISTS = text(
+    f"""
+    select exists (select from member m
+                    where m.bucket = :the_bucket and m.programme_id = :{PROGRAMME} and m.id = :the_id)
+    """  # noqa: S608 - only our own constants
+).bindparams(
+    bindparam("the_bucket", type_=SMALLINT), bindparam(PROGRAMME, type_=INTEGER), bindparam("the_id", type_=UUID)
+)
+
+
+async def exists(connection: AsyncConnection, programme_id: int, id_: MemberId) -> bool:
+    """Whether there is such a member. Locks nothing."""
+    values = {"the_bucket": bucket_of(id_), PROGRAMME: programme_id, "the_id": id_}
+    return bool(await connection.scalar(_EXISTS, values))
+
+
+async def _fetch(
+    statement: Any, connection: AsyncConnection, programme_id: int, ids: Iterable[MemberId]
+) -> Sequence[Any]:
     wanted = sorted(set(ids), key=lambda id_: (id_[30:], id_))
-    found = await fetch(
+    return await fetch(
         connection,
         statement,
         {"the_buckets": [bucket_of(id_) for id_ in wanted], "the_ids": wanted, PROGRAMME: programme_id},
     )
-    for row in found:
+
+
+def _place(rows: Iterable[Sequence[Any]], into: State) -> None:
+    for row in rows:
         into.put(MEMBERS, MemberId(row[0].hex), from_row(row))
 
 

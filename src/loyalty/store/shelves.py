@@ -54,9 +54,12 @@ Wanted = tuple[Load, Place] | None
 
 async def lock(
     connection: AsyncConnection, programme: Programme, needs: Mapping[Shelf[Any, Any], Sequence[Need]], into: State
-) -> None:
-    """Lock every shared row the batch will change, in the registry's order, and put it on the state."""
-    await members.lock(connection, programme.id, (need.key for need in needs.get(MEMBERS, ())), into)
+) -> datetime:
+    """Lock every shared row the batch will change, in the registry's order, and put it on the state.
+
+    Returns the database's time before the first lock.
+    """
+    return await members.lock(connection, programme.id, (need.key for need in needs.get(MEMBERS, ())), into)
 
 
 async def find(
