@@ -279,6 +279,7 @@ async def _earn(session: AsyncSession, order: Order, member: MemberRow) -> Accru
         balances={"points": [book.pending, book.available, book.held, book.owed]},
         calculation={
             "rule": "base",
+            "rates": {"points": [1, 100]},
             "currency": order.currency,
             "net_spend": spent,
             "lines": [line.model_dump(exclude_unset=True) for line in order.lines],

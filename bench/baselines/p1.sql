@@ -71,7 +71,7 @@ begin
         '{"points":[%s,%s,%s,%s]}', book_now.pending, book_now.available, book_now.held, book_now.owed
     );
     the_calculation := format(
-        '{"rule":"base","currency":"CNY","net_spend":%s,"lines":%s,"points":{"points":%s}}',
+        '{"rule":"base","rates":{"points":[1,100]},"currency":"CNY","net_spend":%s,"lines":%s,"points":{"points":%s}}',
         the_amount, the_lines, earned
     );
     -- The hash covers the head before it and everything the entry says.

@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loyalty.domain.books import BOOKS, EMPTY, Balance
+from loyalty.domain.holds import HOLDS, OPEN_HOLDS, Hold
 from loyalty.domain.ids import FactId, MemberId, Mint, bucket_of
 from loyalty.domain.journal import balances
 from loyalty.domain.lots import LOTS, OPEN_LOTS, Lot, LotState, in_draw_order
@@ -111,21 +112,23 @@ async def read_past(
         return Past({wallet: Balance() for wallet in programme.wallets}, {wallet: [] for wallet in programme.wallets})
     loaded = State()
     await members.find(connection, programme.id, [member_id], loaded)
-    lots = await past.lots_left_by(connection, programme.id, member_id, left)
-    _put_back(loaded, member_id, left, lots)
+    held = await past.holds_left_by(connection, programme.id, member_id, left)
+    lots = await past.lots_left_by(connection, programme.id, member_id, left, held)
+    _put_back(loaded, member_id, left, lots, held)
     draft = Draft(loaded, programme, Moment(_NO_FACT, as_of, as_of), Mint(_NO_FACT))
     settle(draft, member_id, as_of)
     shown = {wallet: _by_day(programme, _instants(draft, member_id, wallet)) for wallet in programme.wallets}
     return Past(balances(draft, member_id), shown)
 
 
-def _put_back(into: State, member_id: MemberId, left: Left, lots: Sequence[Lot]) -> None:
-    """The member, its books and its lots as the entry left them. A tier's term has no bearing on points."""
+def _put_back(into: State, member_id: MemberId, left: Left, lots: Sequence[Lot], held: Sequence[Hold]) -> None:
+    """The member, its books, lots and holds as the entry left them. A tier's term has no bearing on points."""
+    due = [lot.due_at for lot in lots if lot.due_at is not None and lot.remaining]
     member = existing(into, member_id)._replace(
         sequence=left.sequence,
         effective_at=left.effective_at,
         recorded_at=left.recorded_at,
-        due_at=min((lot.due_at for lot in lots if lot.due_at is not None), default=None),
+        due_at=min((*due, *(hold.expires_at for hold in held)), default=None),
         tier_until=None,
     )
     into.put(MEMBERS, member_id, member)
@@ -134,10 +137,13 @@ def _put_back(into: State, member_id: MemberId, left: Left, lots: Sequence[Lot])
         of_wallet = [lot for lot in lots if lot.wallet == wallet]
         into.put(OPEN_LOTS, (member_id, wallet), tuple(lot.id for lot in of_wallet))
         for state in LotState:
-            held = sum(lot.remaining for lot in of_wallet if lot.state == state)
-            assert held == getattr(balance, state), f"invariant 3: {state} is what the lots of the state hold"
+            remaining = sum(lot.remaining for lot in of_wallet if lot.state == state)
+            assert remaining == getattr(balance, state), f"invariant 3: {state} is what the lots of the state hold"
     for lot in lots:
         into.put(LOTS, lot.id, lot)
+    for hold in held:
+        into.put(HOLDS, hold.id, hold)
+    into.put(OPEN_HOLDS, member_id, tuple(hold.id for hold in held))
 
 
 def _instants(draft: Draft, member_id: MemberId, wallet: str) -> dict[datetime, int]:

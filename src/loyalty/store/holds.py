@@ -25,7 +25,7 @@ hold = ledger_table(
     opened_at=TIMESTAMPTZ,
     expires_at=TIMESTAMPTZ,
 )
-_COLUMNS = [
+COLUMNS = [
     *(f"h.{name}" for name in Hold._fields if name != "draws"),
     """(select array_agg(row(d.lot_id, d.wallet, d.points) order by d.number)
           from draw d
@@ -39,8 +39,8 @@ _BY_ID = f"""from {keys(bucket="hold_buckets", id="hold_ids")}
 _OPEN = f"""from {keys(bucket="holder_buckets", member_id="holder_ids")}
         join hold h on h.bucket = k.bucket and h.programme_id = k.programme_id
          and h.member_id = k.member_id and h.status = 'open'"""
-_LOAD_BY_ID = rows_of(_COLUMNS, _BY_ID)
-_LOAD_OPEN = rows_of(_COLUMNS, _OPEN)
+_LOAD_BY_ID = rows_of(COLUMNS, _BY_ID)
+_LOAD_OPEN = rows_of(COLUMNS, _OPEN)
 _LOAD_LOTS_OF_OPEN = rows_of(
     LOT_COLUMNS,
     f"""{_OPEN}
@@ -85,14 +85,14 @@ def _holders(holders: Sequence[MemberId]) -> dict[str, Any]:
 def place(rows: Iterable[Sequence[Any]], into: State) -> None:
     """Put the holds found on the state."""
     for row in rows:
-        one = _from_row(row)
+        one = from_row(row)
         into.put(HOLDS, one.id, one)
 
 
 def place_open(rows: Iterable[Sequence[Any]], into: State) -> None:
     """Put the holds found on the state, as the open ones of their members."""
     for row in rows:
-        one = _from_row(row)
+        one = from_row(row)
         into.put(HOLDS, one.id, one)
         known = into.get(OPEN_HOLDS, one.member_id) or ()
         if one.id not in known:
@@ -111,10 +111,11 @@ async def find(connection: AsyncConnection, programme_id: int, id_: EntryId) -> 
     """One hold, outside the door. Locks nothing: only what never changes of it may be relied on."""
     values = {name: value for name, (value, _) in load_by_id([id_]).binds.items()}
     rows = (await connection.execute(_FIND, {**values, PROGRAMME: programme_id})).scalar()
-    return _from_row(rows[0]) if rows else None
+    return from_row(rows[0]) if rows else None
 
 
-def _from_row(row: Sequence[Any]) -> Hold:
+def from_row(row: Sequence[Any]) -> Hold:
+    """A hold from the columns in `COLUMNS`."""
     id_, member_id, *middle, draws = row
     drawn = tuple(Draw(LotId(lot_id.hex), wallet, points) for lot_id, wallet, points in draws or ())
     return Hold._make((EntryId(id_.hex), MemberId(member_id.hex), *middle, drawn))

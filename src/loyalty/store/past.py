@@ -13,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from loyalty.domain.books import Balance
 from loyalty.domain.calendar import FOREVER
 from loyalty.domain.entries import Kind
+from loyalty.domain.holds import Hold, HoldStatus
 from loyalty.domain.ids import MemberId, bucket_of
 from loyalty.domain.lots import Lot, LotState
-from loyalty.store import lots
+from loyalty.store import holds, lots
 from loyalty.store.parts import PROGRAMME
 from loyalty.store.schema import BIGINT, INTEGER, SMALLINT, TEXT, TIMESTAMPTZ, UUID
 
@@ -129,6 +130,12 @@ _LOTS = text(
                select l.* from lot l
                 where l.bucket = :the_bucket and l.programme_id = :{PROGRAMME} and l.id = u.lot_id offset 0) l
          where not l.open
+         union all
+        select l.* from unnest(:the_held) as h (id)
+         cross join lateral (
+               select l.* from lot l
+                where l.bucket = :the_bucket and l.programme_id = :{PROGRAMME} and l.id = h.id offset 0) l
+         where not l.open and not exists (select from undone u where u.lot_id = l.id)
     )
     select l.id, l.member_id, l.wallet,
            case when l.matures_at is not null
@@ -142,7 +149,7 @@ _LOTS = text(
                             and e.kind = :mature and e.occurred_at = l.matures_at))
                 then :pending else :available end,
            l.points, l.drawn - coalesce(u.drawn, 0), l.restored - coalesce(u.restored, 0),
-           l.earned_at, l.matures_at, l.expires_at, l.entry_id, l.source, l.store, l.funder
+           l.earned_at, l.matures_at, l.expires_at, l.entry_id, l.source, l.store, l.funder, l.lapsed
       from touched l
      cross join lateral (
            select e.sequence from entry e
@@ -154,24 +161,65 @@ _LOTS = text(
     *OF_MEMBER,
     bindparam("the_sequence", type_=BIGINT),
     bindparam("the_effective", type_=TIMESTAMPTZ),
+    bindparam("the_held", type_=UUID.array),
     bindparam("mature", value=Kind.MATURE.value, type_=TEXT),
     bindparam("pending", value=LotState.PENDING.value, type_=TEXT),
     bindparam("available", value=LotState.AVAILABLE.value, type_=TEXT),
 )
 
 
-async def lots_left_by(connection: AsyncConnection, programme_id: int, member_id: MemberId, entry: Left) -> list[Lot]:
-    """The member's lots that held points when the entry had been written, as it left them. Locks nothing.
+_HOLDS = text(
+    # Those that are open now, and those that a later entry resolved; without those that were opened later.
+    f"""
+    with candidate as materialized (
+        select h.id from hold h
+         where h.bucket = :the_bucket and h.programme_id = :{PROGRAMME} and h.member_id = :the_member
+           and h.status = 'open'
+         union
+        select (e.calculation ->> 'of')::uuid from entry e
+         where e.bucket = :the_bucket and e.programme_id = :{PROGRAMME} and e.member_id = :the_member
+           and e.sequence > :the_sequence and e.kind in ('capture', 'release')
+           and exists (
+               select from posting p
+                where p.bucket = e.bucket and p.programme_id = e.programme_id and p.entry_id = e.id
+                  and p.debit = 'held')
+    )
+    select {", ".join(holds.COLUMNS)}
+      from candidate c
+     cross join lateral (
+           select h.* from hold h
+            where h.bucket = :the_bucket and h.programme_id = :{PROGRAMME} and h.id = c.id offset 0) h
+     cross join lateral (
+           select e.sequence from entry e
+            where e.bucket = :the_bucket and e.programme_id = :{PROGRAMME} and e.id = c.id offset 0) o
+     where o.sequence <= :the_sequence
+    """  # noqa: S608 - only our own constants
+).bindparams(*OF_MEMBER, bindparam("the_sequence", type_=BIGINT))
+
+
+async def holds_left_by(connection: AsyncConnection, programme_id: int, member_id: MemberId, entry: Left) -> list[Hold]:
+    """The member's holds that were open when the entry had been written. Locks nothing."""
+    values = {**of_member(programme_id, member_id), "the_sequence": entry.sequence}
+    rows: Sequence[Any] = (await connection.execute(_HOLDS, values)).all()
+    return [holds.from_row(row)._replace(status=HoldStatus.OPEN.value, captured=0) for row in rows]
+
+
+async def lots_left_by(
+    connection: AsyncConnection, programme_id: int, member_id: MemberId, entry: Left, held: Sequence[Hold]
+) -> list[Lot]:
+    """The member's lots that had points when the entry had been written, and those its holds drew on. Locks nothing.
 
     Costs as much as there are open lots and later entries.
     """
+    drawn = {draw.lot_id for hold in held for draw in hold.draws}
     values = {
         **of_member(programme_id, member_id),
         "the_sequence": entry.sequence,
         "the_effective": entry.effective_at,
+        "the_held": list(drawn),
     }
     rows: Sequence[Any] = (await connection.execute(_LOTS, values)).all()
-    return [lot for lot in map(lots.from_row, rows) if lot.remaining]
+    return [lot for lot in map(lots.from_row, rows) if lot.remaining or lot.id in drawn]
 
 
 def of_member(programme_id: int, member_id: MemberId) -> dict[str, object]:
