@@ -20,8 +20,8 @@ from loyalty.domain.books import ACCOUNTS
 
 SEED = 1
 KINDS = (
-    *("kill_process", "kill_server", "stop_postgres", "cut_connections", "lose_commits", "lose_answers"),
-    *("fill_queue", "lock_table", "duplicate_requests", "skew_clocks"),
+    *("kill_server", "kill_at_commit", "stop_postgres", "cut_connections", "lose_commits", "lose_answers"),
+    *("fill_queue", "lock_table", "lose_patience", "skew_clocks"),
 )
 UNHURRIED_S = 60.0
 """Within which the service must be ready again: other tests use the machine too."""

@@ -58,6 +58,8 @@ class Clients:
     def __init__(self, addresses: Sequence[str], token: str, cast: Cast, record: Recorder, chance: random.Random):
         self.addresses = addresses
         self.cast = cast
+        self.patience_s = PATIENCE_S
+        """How long an answer is waited for at present."""
         self.duplicating = False
         """Whether every request is sent twice at the same time."""
         self.settled: list[Ask] = []
@@ -221,7 +223,9 @@ class Clients:
         self.attempts += 1
         attempt = self._record.sent([ask], to)
         try:
-            answer = await self._http.post(f"{to}{ask.path}", content=orjson.dumps(ask.body), headers=_headers(ask.key))
+            answer = await self._http.post(
+                f"{to}{ask.path}", content=orjson.dumps(ask.body), headers=_headers(ask.key), timeout=self.patience_s
+            )
         except httpx2.TransportError as error:
             self._record.lost(attempt, type(error).__name__)
             return Fate.NOTHING if isinstance(error, httpx2.ConnectError) else Fate.UNKNOWN
@@ -253,7 +257,9 @@ class Clients:
         attempt = self._record.sent(asks, to)
         content = orjson.dumps({"items": [ask.body for ask in asks]})
         try:
-            answer = await self._http.post(f"{to}{BULK}", content=content, headers={"Content-Type": "application/json"})
+            answer = await self._http.post(
+                f"{to}{BULK}", content=content, headers={"Content-Type": "application/json"}, timeout=self.patience_s
+            )
         except httpx2.TransportError as error:
             self._record.lost(attempt, type(error).__name__)
             return set()

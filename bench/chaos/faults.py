@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from bench.chaos.clients import Clients
+from bench.chaos.clients import PATIENCE_S, Clients
 from bench.chaos.proxy import Commits
 from bench.chaos.site import MAX_CONNECTIONS, RUNNER, SHUTDOWN_S, Site
 
@@ -73,6 +73,21 @@ async def drain_server(scene: Scene) -> float:
         raise Broken(f"a server asked to stop ended with {code}")
     await scene.site.start_again(place)
     return asked
+
+
+async def kill_at_commit(scene: Scene) -> float:
+    """SIGKILL of every server after Postgres has committed, before anybody is answered."""
+    site = scene.site
+    site.proxy.next_commits(*[Commits.KEEP_ANSWER] * scene.chance.randrange(1, 4))
+    await site.proxy.held.wait()
+    killed = time.monotonic()
+    for server in site.servers:
+        server.kill()
+    site.proxy.next_commits()
+    site.proxy.release()
+    for place in range(len(site.servers)):
+        await site.start_again(place)
+    return killed
 
 
 async def kill_worker(scene: Scene) -> float:
@@ -148,7 +163,7 @@ async def fill_queue(scene: Scene) -> float:
     owner = await site.connect()
     try:
         async with owner.transaction():
-            await owner.execute("select 1 from member for update")
+            await owner.execute("select 1 from member order by bucket, id for update")
             place = scene.chance.randrange(len(site.servers))
             floods = asyncio.ensure_future(clients.flood(6, 1_000, site.addresses[place]))
             files = asyncio.ensure_future(clients.send_file(150))
@@ -169,7 +184,7 @@ async def lock_members(scene: Scene) -> float:
     try:
         async with owner.transaction():
             await owner.execute(
-                "select 1 from member where id = any($1::uuid[]) for update",
+                "select 1 from member where id = any($1::uuid[]) order by bucket, id for update",
                 [person.id.removeprefix("mem_") for person in chosen],
             )
             await asyncio.sleep(scene.chance.uniform(0.5, 2.0))
@@ -212,6 +227,15 @@ async def add_column(scene: Scene) -> float:
     return time.monotonic()
 
 
+async def lose_patience(scene: Scene) -> float:
+    """Clients hang up before they are answered and send it again, while the first may still be under way."""
+    clients, proxy = scene.clients, scene.site.proxy
+    clients.patience_s, proxy.delay_s = scene.chance.uniform(0.02, 0.2), scene.chance.uniform(0, 0.04)
+    await asyncio.sleep(scene.chance.uniform(0.5, 1.5))
+    clients.patience_s, proxy.delay_s = PATIENCE_S, 0.0
+    return time.monotonic()
+
+
 async def duplicate_requests(scene: Scene) -> float:
     """Every request is sent twice at the same time, to whichever servers."""
     scene.clients.duplicating = True
@@ -247,6 +271,7 @@ FAULTS: Mapping[str, Fault] = {
     for fault in (
         kill_process,
         kill_server,
+        kill_at_commit,
         drain_server,
         kill_worker,
         stop_postgres,
@@ -259,6 +284,7 @@ FAULTS: Mapping[str, Fault] = {
         lock_members,
         lock_table,
         add_column,
+        lose_patience,
         duplicate_requests,
         reorder_requests,
         skew_clocks,

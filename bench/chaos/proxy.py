@@ -28,6 +28,8 @@ class Commits(Enum):
     """The connection is cut before the server sees it."""
     LOSE_ANSWER = auto()
     """The connection is cut after the server has committed, before the client hears of it."""
+    KEEP_ANSWER = auto()
+    """The server commits, and the client hears nothing until `release` cuts the connection."""
     HOLD = auto()
     """It waits until `release`."""
 
@@ -39,7 +41,7 @@ class Proxy:
         self.target: Path | None = target
         self.directory = Path(tempfile.mkdtemp(prefix="loyalty-proxy-"))
         self.held = asyncio.Event()
-        """Set once a COMMIT is being held."""
+        """Set once a COMMIT, or the answer to one, is being held."""
         self.spoilt = asyncio.Event()
         """Set once every COMMIT of `next_commits` has come."""
         self.cuts = 0
@@ -126,10 +128,13 @@ class Proxy:
             if rule is Commits.LOSE:
                 self.cuts += 1
                 return
-            if rule is Commits.LOSE_ANSWER:
+            if rule in (Commits.LOSE_ANSWER, Commits.KEEP_ANSWER):
                 muted.set()
                 to_writer.write(chunk)
                 await answered.wait()
+                if rule is Commits.KEEP_ANSWER:
+                    self.held.set()
+                    await self._released.wait()
                 self.cuts += 1
                 return
             to_writer.write(chunk)
