@@ -55,10 +55,13 @@ OPERATIONS = [
     ("GET", "/v1/members/{id}/tier"),
     ("GET", "/v1/members/{id}/entries"),
     ("GET", "/v1/members/{id}/lots"),
+    ("GET", "/v1/members/{id}/statement"),
     ("POST", "/v1/accruals"),
     ("POST", "/v1/accruals/bulk"),
     ("POST", "/v1/redemptions"),
+    ("GET", "/v1/entries"),
     ("GET", "/v1/entries/{id}"),
+    ("GET", "/v1/events"),
     ("GET", "/v1/ledger/trial-balance"),
 ]
 
