@@ -34,7 +34,7 @@ from loyalty.api.problems import Problem
 from loyalty.api.service import wall_clock
 from loyalty.api.writing import claim_of, is_dry_run, named, replayed_or_refused, submission, write
 from loyalty.domain.bounds import MAX_LINES
-from loyalty.domain.claims import reference_key
+from loyalty.domain.claims import ReferenceKind, reference_key
 from loyalty.domain.earning import Order, Term
 from loyalty.domain.entries import Because
 from loyalty.domain.ids import MemberId
@@ -48,7 +48,6 @@ from loyalty.operations.retry import Unavailable
 
 router = APIRouter(tags=["accruals"], route_class=LeanRoute)
 
-KIND = "accrual"
 MAX_ITEMS = 1_000
 """Most accruals of one bulk call."""
 
@@ -202,7 +201,7 @@ async def accrue_in_bulk(call: Calling, body: BulkBody) -> Response:
 def command_of(programme: Programme, body: OrderBody | GrantBody, member_id: MemberId, at: datetime) -> Command:
     """The command that a body asks for."""
     day = programme.calendar.business_date(at)
-    reference = reference_key(programme, KIND, source=body.source, reference=body.reference, day=day)
+    reference = reference_key(programme, ReferenceKind.ACCRUAL, source=body.source, reference=body.reference, day=day)
     if isinstance(body, GrantBody):
         because = Because(body.source, body.reference, body.store, body.reason)
         return Grant(member_id, body.points, body.wallet, because, reference, day, body.pending_until, body.expires_at)
@@ -249,7 +248,7 @@ async def _item(call: Call, item: BulkOrderBody | BulkGrantBody, dry_run: bool) 
     """The item as the door takes it, or its refusal when its member is unknown."""
     programme = call.caller.programme
     day = programme.calendar.business_date(item.occurred_at or programme.now(wall_clock()))
-    reference = reference_key(programme, KIND, source=item.source, reference=item.reference, day=day)
+    reference = reference_key(programme, ReferenceKind.ACCRUAL, source=item.source, reference=item.reference, day=day)
     key = item.idempotency_key or "\x1f".join(reference)  # no client's own key can hold this separator
     claim = None if dry_run else claim_of(call, key, item)
     try:

@@ -16,7 +16,7 @@ from loyalty.api.lean import Call, Calling, LeanRoute
 from loyalty.api.writing import Find, named, write
 from loyalty.domain.adjustments import Adjustment
 from loyalty.domain.bounds import MAX_POINTS
-from loyalty.domain.claims import reference_key
+from loyalty.domain.claims import ReferenceKind, reference_key
 from loyalty.domain.entries import Because
 from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.refusals import AdjustmentNotFound
@@ -130,7 +130,9 @@ def _command(call: Call, body: AdjustmentBody, member_id: MemberId, at: datetime
         points=body.points,
         wallet=body.wallet,
         because=Because(body.source, body.reference, None, body.reason),
-        reference=reference_key(programme, "adjustment", source=body.source, reference=body.reference, day=day),
+        reference=reference_key(
+            programme, ReferenceKind.ADJUSTMENT, source=body.source, reference=body.reference, day=day
+        ),
         business_date=day,
         requested_by=call.caller.client_id,
     )

@@ -14,7 +14,7 @@ from loyalty.api.bodies import Body, MemberName, Points, Reference, Source, Stor
 from loyalty.api.documented import reads, writes
 from loyalty.api.lean import Call, Calling, LeanRoute
 from loyalty.api.writing import Find, named, write
-from loyalty.domain.claims import reference_key
+from loyalty.domain.claims import ReferenceKind, reference_key
 from loyalty.domain.entries import Because
 from loyalty.domain.holds import LONGEST, Hold
 from loyalty.domain.ids import EntryId, MemberId
@@ -153,7 +153,7 @@ def _opening(programme: Programme, body: HoldBody, member_id: MemberId, at: date
         wallet=body.wallet,
         lasts=timedelta(seconds=body.expires_in),
         because=Because(body.source, body.reference, body.store, body.reason),
-        reference=reference_key(programme, "hold", source=body.source, reference=body.reference, day=day),
+        reference=reference_key(programme, ReferenceKind.HOLD, source=body.source, reference=body.reference, day=day),
         business_date=day,
     )
 

@@ -26,7 +26,7 @@ from loyalty.api.bodies import (
 from loyalty.api.documented import writes
 from loyalty.api.lean import Call, Calling, LeanRoute
 from loyalty.api.writing import Find, named, write
-from loyalty.domain.claims import reference_key
+from loyalty.domain.claims import ReferenceKind, reference_key
 from loyalty.domain.entries import Because, Entry
 from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.programme import Programme
@@ -37,8 +37,6 @@ from loyalty.operations.refund import Redemption, Refund, redemption
 from loyalty.store import journal
 
 router = APIRouter(tags=["redemptions"], route_class=LeanRoute)
-
-KIND = "redemption"
 
 
 class DiscountBody(Body):
@@ -158,7 +156,7 @@ def _refund(programme: Programme, body: RefundBody, found: tuple[Entry, Redempti
         redemption=what,
         points=body.points,
         because=Because(body.source, body.reference, body.store, body.reason),
-        reference=reference_key(programme, "refund", source=body.source, reference=body.reference, day=day),
+        reference=reference_key(programme, ReferenceKind.REFUND, source=body.source, reference=body.reference, day=day),
         business_date=day,
     )
 
@@ -170,7 +168,9 @@ def _command(programme: Programme, body: RedemptionBody, member_id: MemberId, at
         points=body.points,
         wallet=body.wallet,
         because=Because(body.source, body.reference, body.store, body.reason),
-        reference=reference_key(programme, KIND, source=body.source, reference=body.reference, day=day),
+        reference=reference_key(
+            programme, ReferenceKind.REDEMPTION, source=body.source, reference=body.reference, day=day
+        ),
         business_date=day,
         discount_currency=None if body.as_discount is None else body.as_discount.currency,
         forced=body.forced,

@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from loyalty.api import answers
 from loyalty.api.access import ACCRUALS_WRITE
-from loyalty.api.accruals import KIND as ACCRUAL
 from loyalty.api.answers import Answer, WriteAnswer, to_json
 from loyalty.api.bodies import (
     Amount,
@@ -30,7 +29,7 @@ from loyalty.api.problems import Problem
 from loyalty.api.redemptions import MoneyAnswer
 from loyalty.api.writing import Find, write
 from loyalty.domain.bounds import MAX_LINES
-from loyalty.domain.claims import ReferenceKey, reference_key
+from loyalty.domain.claims import ReferenceKey, ReferenceKind, reference_key
 from loyalty.domain.entries import Because, Entry
 from loyalty.domain.ids import EntryId
 from loyalty.domain.programme import Programme
@@ -150,7 +149,7 @@ def _reference(programme: Programme, name: PurchaseName) -> ReferenceKey:
         detail = "The numbers of this source begin again: say the business_date of the purchase."
         raise Problem("invalid_request", detail, errors=[{"field": "body.accrual.business_date", "problem": detail}])
     day = name.business_date or date.min
-    return reference_key(programme, ACCRUAL, source=source, reference=reference, day=day)
+    return reference_key(programme, ReferenceKind.ACCRUAL, source=source, reference=reference, day=day)
 
 
 def _command(programme: Programme, body: ReturnBody, entry: Entry, at: datetime) -> Return:
@@ -162,7 +161,7 @@ def _command(programme: Programme, body: ReturnBody, entry: Entry, at: datetime)
         purchase=entry,
         lines=lines,
         because=Because(body.source, body.reference, body.store, body.reason),
-        reference=reference_key(programme, "return", source=body.source, reference=body.reference, day=day),
+        reference=reference_key(programme, ReferenceKind.RETURN, source=body.source, reference=body.reference, day=day),
         business_date=day,
         bought_on=programme.calendar.business_date(entry.occurred_at),
     )

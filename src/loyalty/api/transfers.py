@@ -14,7 +14,7 @@ from loyalty.api.bodies import Body, MemberName, Points, Reference, Source, Stor
 from loyalty.api.documented import writes
 from loyalty.api.lean import Call, Calling, LeanRoute
 from loyalty.api.writing import resolve, write
-from loyalty.domain.claims import reference_key
+from loyalty.domain.claims import ReferenceKind, reference_key
 from loyalty.domain.entries import Because
 from loyalty.domain.ids import MemberId
 from loyalty.domain.programme import Programme
@@ -65,6 +65,8 @@ def _command(programme: Programme, body: TransferBody, members: tuple[MemberId, 
         points=body.points,
         wallet=body.wallet,
         because=Because(body.source, body.reference, body.store, body.reason),
-        reference=reference_key(programme, "transfer", source=body.source, reference=body.reference, day=day),
+        reference=reference_key(
+            programme, ReferenceKind.TRANSFER, source=body.source, reference=body.reference, day=day
+        ),
         business_date=day,
     )

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from loyalty.cli.ending import Stop, ends_clearly
 from loyalty.config import Settings, load_settings
-from loyalty.domain.claims import Claim, ReplayKey, reference_key
+from loyalty.domain.claims import Claim, ReferenceKind, ReplayKey, reference_key
 from loyalty.domain.earning import Order
 from loyalty.domain.entries import Because
 from loyalty.domain.ids import FactId, MemberId
@@ -377,7 +377,7 @@ def _purchase(programme: Programme, member_id: MemberId, fact: Purchase) -> accr
     day = programme.calendar.business_date(fact.occurred_at)
     order = Order(fact.currency, sum(line["amount"] for line in fact.lines), fact.lines)
     because = Because(fact.source, fact.reference, fact.store)
-    claimed = reference_key(programme, "accrual", source=fact.source, reference=fact.reference, day=day)
+    claimed = reference_key(programme, ReferenceKind.ACCRUAL, source=fact.source, reference=fact.reference, day=day)
     return accrue.Purchase(member_id, order, because, claimed, day)
 
 
@@ -385,7 +385,7 @@ def _redemption(programme: Programme, member_id: MemberId, fact: Redemption) -> 
     day = programme.calendar.business_date(fact.occurred_at)
     wallet = "points" if "points" in programme.wallets else next(iter(programme.wallets))
     because = Because(fact.source, fact.reference, fact.store)
-    claimed = reference_key(programme, "redemption", source=fact.source, reference=fact.reference, day=day)
+    claimed = reference_key(programme, ReferenceKind.REDEMPTION, source=fact.source, reference=fact.reference, day=day)
     return redeem.Redeem(member_id, fact.points, wallet, because, claimed, day)
 
 

@@ -13,7 +13,7 @@ from loyalty.cli.ending import Stop, ends_clearly
 from loyalty.config import Settings, load_settings
 from loyalty.domain.ids import BUCKETS
 from loyalty.memory import relax_collector
-from loyalty.operations.verify import Report
+from loyalty.operations.findings import Report
 from loyalty.operations.verify import verify as verify_programme
 from loyalty.store import programmes
 from loyalty.store.database import Database

@@ -6,9 +6,12 @@ Scope of a reference: programme, source, reference and kind, and the business da
 numbers begin again.
 """
 
+from collections.abc import Mapping
 from datetime import date
-from typing import NamedTuple
+from enum import StrEnum
+from typing import Final, NamedTuple
 
+from loyalty.domain.entries import Kind
 from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import KeyReused, ReferenceTaken
@@ -36,6 +39,30 @@ class Claim(NamedTuple):
 
     key: ReplayKey
     fingerprint: bytes
+
+
+class ReferenceKind(StrEnum):
+    """What a source numbers: each kind by itself, so that a refund may bear the number of its sale."""
+
+    ACCRUAL = "accrual"
+    REDEMPTION = "redemption"
+    HOLD = "hold"
+    RETURN = "return"
+    REFUND = "refund"
+    ADJUSTMENT = "adjustment"
+    TRANSFER = "transfer"
+
+
+TAKEN_BY: Final[Mapping[str, ReferenceKind]] = {
+    Kind.EARN: ReferenceKind.ACCRUAL,
+    Kind.SPEND: ReferenceKind.REDEMPTION,
+    Kind.HOLD: ReferenceKind.HOLD,
+    Kind.RETURN: ReferenceKind.RETURN,
+    Kind.UNSPEND: ReferenceKind.REFUND,
+    Kind.ADJUST: ReferenceKind.ADJUSTMENT,
+    Kind.TRANSFER: ReferenceKind.TRANSFER,
+}
+"""The kind of reference that an entry from outside has taken, by the entry's kind."""
 
 
 class ReferenceKey(NamedTuple):

@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loyalty.domain.books import ACCOUNTS, Book
+from loyalty.domain.claims import TAKEN_BY
 from loyalty.domain.ids import BUCKETS, EntryId, MemberId
 from loyalty.domain.members import Member
 from loyalty.domain.tiers import TierStep
@@ -205,6 +206,7 @@ _CLAIMING = (
     " left join adjustment a on a.bucket = get_byte(uuid_send(x.entry_id), 15) and a.programme_id = x.programme_id"
     " and a.id = x.entry_id"
 )
+_TAKEN_BY = " ".join(f"when '{kind}' then '{taken}'" for kind, taken in TAKEN_BY.items())
 _NUMBERED = f"{hex_of('x.entry_id')} || ' ' || x.number"
 _OF_MEMBER = hex_of("x.member_id")
 
@@ -294,10 +296,7 @@ _STRAYS = text(
                 joined=_CLAIMING,
                 wrong="(e.id is null and a.id is null) or coalesce(e.source, a.source) is distinct from x.source"
                 " or coalesce(e.reference, a.reference) is distinct from x.reference"
-                " or x.kind <> case e.kind when 'earn' then 'accrual' when 'spend' then 'redemption'"
-                " when 'unspend' then 'refund' when 'adjust' then 'adjustment' when 'hold' then 'hold'"
-                " when 'return' then 'return' when 'transfer' then 'transfer'"
-                " else case when a.id is null then '' else 'adjustment' end end",
+                f" or x.kind <> case e.kind {_TAKEN_BY} else case when a.id is null then '' else 'adjustment' end end",
             ),
         ]
     )

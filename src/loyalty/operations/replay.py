@@ -1,0 +1,526 @@
+"""One member's history, replayed entry by entry, beside everything that is kept of it."""
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+import orjson
+
+from loyalty.domain.books import ACCOUNTS, DEBIT_NORMAL, Balance, Book
+from loyalty.domain.calendar import FOREVER, first_of_month
+from loyalty.domain.entries import NO_CAUSE, Entry, Kind, sealed
+from loyalty.domain.holds import HoldStatus
+from loyalty.domain.ids import EntryId, LotId
+from loyalty.domain.lots import LotState
+from loyalty.domain.members import GENESIS
+from loyalty.domain.programme import Programme
+from loyalty.domain.tiers import kept_until, place_of, reached
+from loyalty.operations.findings import Report
+from loyalty.store.journal import EntryRows, LotRow
+from loyalty.store.verify import MemberRows
+
+
+class _OpenLot:
+    """A lot as the journal has it so far, and as its row has it now."""
+
+    __slots__ = ("drawn", "lapsed", "restored", "row", "state")
+
+    def __init__(self, row: LotRow) -> None:
+        self.row = row
+        self.state = (LotState.AVAILABLE if row.birth.matures_at is None else LotState.PENDING).value
+        self.drawn = 0
+        self.restored = 0
+        self.lapsed = 0
+
+    @property
+    def remaining(self) -> int:
+        return self.row.birth.points - self.drawn + self.restored
+
+    @property
+    def is_as_kept(self) -> bool:
+        row = self.row
+        mine = (self.drawn, self.restored, self.lapsed, self.state)
+        return mine == (row.drawn, row.restored, row.lapsed, row.state)
+
+    @property
+    def due_at(self) -> datetime | None:
+        birth = self.row.birth
+        return birth.matures_at if self.state == LotState.PENDING else birth.expires_at
+
+
+class _Held:
+    """A hold as the journal has it so far, and as its row has it now."""
+
+    __slots__ = ("captured", "expires_at", "kept", "points", "status", "wallet")
+
+    def __init__(self, wallet: str, points: int, kept: tuple[str, int, datetime] | None) -> None:
+        self.wallet = wallet
+        self.points = points
+        self.kept = kept
+        self.expires_at = FOREVER if kept is None else kept[2]
+        self.status = HoldStatus.OPEN.value
+        self.captured = 0
+
+
+class _Reversed:
+    """What the journal says was taken back of an entry so far, and what its row says now."""
+
+    __slots__ = ("kept", "points")
+
+    def __init__(self, kept: int) -> None:
+        self.kept = kept
+        self.points = 0
+
+
+class Replay:
+    """One member's history, replayed entry by entry."""
+
+    def __init__(self, programme: Programme, rows: MemberRows, report: Report) -> None:
+        self._programme = programme
+        self._rows = rows
+        self._report = report
+        self._sequence = 0
+        self._head = GENESIS
+        self._effective_at = rows.member.enrolled_at
+        self._recorded_at: datetime | None = None
+        self._books: dict[str, dict[str, int]] = {}
+        self._lots: dict[LotId, _OpenLot] = {}
+        self._ripening: dict[datetime, list[_OpenLot]] = {}
+        self._holds: dict[str, _Held] = {}
+        self._reversed: dict[str, _Reversed] = {}
+        self._net_spend: dict[date, int] = {}
+        self._tiers = _Tiers(programme, rows)
+
+    def take(self, rows: EntryRows) -> None:
+        """Replay the next entry."""
+        entry = rows.entry
+        self._count(entry)
+        self._check_chain(entry)
+        self._post(entry)
+        self._bear(rows)
+        if entry.kind == Kind.MATURE:
+            self._ripen(entry)
+        self._draw(entry)
+        self._hold(rows)
+        self._reverse(rows)
+        if entry.calculation is not None and entry.kind == Kind.EARN:
+            self._spend(entry)
+        if entry.kind == Kind.RETURN:
+            self._take_back(entry)
+
+    def compare(self) -> None:
+        """Compare what the history came to with what is kept of the member."""
+        kept = self._rows
+        checked = self._report.checked
+        checked["member"] += 1
+        checked["book"] += len(kept.books)
+        checked["net_spend"] += len(kept.net_spend)
+        checked["tier_step"] += len(kept.steps)
+        self._compare_member()
+        self._compare_books()
+        self._compare_lots()
+        self._compare_holds()
+        self._compare_reversals()
+        self._compare_spend()
+        for problem, row in self._tiers.differences():
+            self._report.add("tier_step" if row else "member", row or kept.member.id, 4, problem)
+
+    # --- an entry ---
+
+    def _count(self, entry: Entry) -> None:
+        checked = self._report.checked
+        checked["entry"] += 1
+        checked["posting"] += len(entry.postings)
+        checked["draw"] += len(entry.draws)
+        checked["lot"] += len(entry.births)
+
+    def _check_chain(self, entry: Entry) -> None:
+        """Invariant 12, and with it 6: the hash covers every row of the entry and the hash before it."""
+        if entry.sequence != self._sequence + 1:
+            self._wrong("entry", entry, 12, f"its sequence is {entry.sequence} and follows {self._sequence}")
+        if sealed(self._programme.id, entry, head=self._head).hash != entry.hash:
+            lots = ", ".join(birth.lot_id for birth in entry.births)
+            parts = f"its {len(entry.postings)} postings, {len(entry.draws)} draws" + (lots and f" or lot {lots}")
+            self._wrong("entry", entry, 12, f"its hash is broken: it, {parts} or the entry before it was changed")
+        if not self._earliest_place(entry) <= entry.effective_at <= self._latest_place(entry):
+            self._wrong("entry", entry, 12, f"it takes effect at {entry.effective_at} after {self._effective_at}")
+        if self._recorded_at is not None and entry.recorded_at < self._recorded_at:
+            self._wrong("entry", entry, 12, f"it was recorded at {entry.recorded_at} after {self._recorded_at}")
+        self._sequence, self._head = entry.sequence, entry.hash
+        self._effective_at, self._recorded_at = entry.effective_at, entry.recorded_at
+
+    def _latest_place(self, entry: Entry) -> datetime:
+        """When it happened, but not ahead of when it was recorded; and never before the entry before it."""
+        return max(self._programme.reached(entry.occurred_at, entry.recorded_at), self._effective_at)
+
+    def _earliest_place(self, entry: Entry) -> datetime:
+        """The same, unless its writer's clock may have been behind that of whoever was there before.
+
+        Then it bears the other's `recorded_at`, and nobody knows what its own clock said.
+        """
+        if self._recorded_at in (None, entry.recorded_at) and self._programme.fixed_now is None:
+            return self._effective_at
+        return self._latest_place(entry)
+
+    def _post(self, entry: Entry) -> None:
+        """Invariants 1, 2 and 4: the postings lead from the balances before to those the entry states."""
+        accounts = self._report.accounts
+        for wallet, debit, credit, points, _ in entry.postings:
+            if debit not in ACCOUNTS or credit not in ACCOUNTS or debit == credit or points <= 0:
+                self._wrong("posting", entry, 1, f"{debit} to {credit}, {points} points: this is no posting")
+                continue
+            book = self._books.get(wallet)
+            if book is None:
+                book = self._books[wallet] = dict.fromkeys(ACCOUNTS, 0)
+            book[debit] += points if debit in DEBIT_NORMAL else -points
+            book[credit] -= points if credit in DEBIT_NORMAL else -points
+            accounts[debit] = accounts[debit][0] + points, accounts[debit][1]
+            accounts[credit] = accounts[credit][0], accounts[credit][1] + points
+        stated = entry.balances
+        for wallet in {*self._books, *stated}:
+            balance = self._balance(wallet)
+            if stated.get(wallet, _NOTHING) != balance:
+                self._wrong(
+                    "posting", entry, 4, f"{wallet}: its postings lead to {balance}, it states {stated.get(wallet)}"
+                )
+            if min(balance) < 0:
+                self._wrong("posting", entry, 2, f"{wallet}: an account becomes negative: {balance}")
+
+    def _bear(self, rows: EntryRows) -> None:
+        """Invariant 3: what an entry credits from outside is in lots, one state and wallet at a time."""
+        entry = rows.entry
+        if not rows.lots and entry.kind != Kind.EARN:
+            return
+        born: dict[tuple[str, str], int] = {}
+        for row in rows.lots:
+            lot = _OpenLot(row)
+            birth = row.birth
+            self._lots[birth.lot_id] = lot
+            if birth.matures_at is not None:
+                self._ripening.setdefault(birth.matures_at, []).append(lot)
+            born[birth.wallet, lot.state] = born.get((birth.wallet, lot.state), 0) + birth.points
+        credited = _sums((p.wallet, p.credit, p.points) for p in entry.postings if p.debit == "issued")
+        if entry.kind == Kind.EARN and born != credited:
+            lots = ", ".join(birth.lot_id for birth in entry.births) or "none"
+            self._wrong("lot", entry, 3, f"it credits {_told(credited)} and its lots ({lots}) hold {_told(born)}")
+
+    def _ripen(self, entry: Entry) -> None:
+        """What matures at the entry's moment becomes available, all that remains of it."""
+        ripe = [lot for lot in self._ripening.pop(entry.occurred_at, ()) if lot.remaining]
+        for lot in ripe:
+            lot.state = LotState.AVAILABLE.value
+        matured = _sums((lot.row.birth.wallet, "available", lot.remaining) for lot in ripe)
+        credited = _sums((p.wallet, p.credit, p.points) for p in entry.postings if p.debit == "pending")
+        if matured != credited:
+            self._wrong("lot", entry, 3, f"it matures {_told(credited)} and its lots hold {_told(matured)}")
+
+    def _draw(self, entry: Entry) -> None:
+        """Invariants 3 and 5: what leaves `available` is drawn from lots that have it."""
+        for draw in entry.draws:
+            lot = self._lots.get(draw.lot_id)
+            if lot is None or lot.row.birth.wallet != draw.wallet:
+                self._wrong("draw", entry, 5, f"it draws on the lot {draw.lot_id}, which is not open")
+                continue
+            if draw.points > 0:
+                lot.drawn += draw.points
+                lot.lapsed += draw.points if entry.kind in (Kind.EXPIRE, Kind.FORFEIT) else 0
+            else:
+                lot.restored -= draw.points
+            remaining = lot.remaining
+            if not 0 <= remaining <= lot.row.birth.points:
+                self._wrong("draw", entry, 5, f"it leaves {remaining} points in the lot {draw.lot_id}")
+            if entry.kind == Kind.EXPIRE and (remaining or lot.row.birth.expires_at != entry.occurred_at):
+                self._wrong("draw", entry, 11, f"the lot {draw.lot_id} does not expire then and there")
+            if not remaining and lot.is_as_kept:
+                del self._lots[draw.lot_id]  # done with: memory holds open lots only
+        left = _sums(
+            (p.wallet, "lots", p.points if p.debit in _IN_LOTS else -p.points)
+            for p in entry.postings
+            if (p.debit in _IN_LOTS) != (p.credit in _IN_LOTS)
+        )
+        drawn = _sums(
+            (
+                *((draw.wallet, "lots", draw.points) for draw in entry.draws),
+                *((birth.wallet, "lots", -birth.points) for birth in entry.births),
+            )
+        )
+        if left != drawn:
+            self._wrong("draw", entry, 3, f"{_told(left)} leave it and {_told(drawn)} are drawn from lots")
+
+    def _hold(self, rows: EntryRows) -> None:
+        """Invariants 3 and 8: what a hold set aside leaves `held` once, by its capture or its release."""
+        entry = rows.entry
+        if entry.kind == Kind.HOLD:
+            [posting] = entry.postings
+            kept = rows.beside and rows.beside.hold
+            self._holds[entry.id] = _Held(posting.wallet, posting.points, kept)
+            if kept is not None and kept[2] != datetime.fromisoformat(_calculation(entry)["expires_at"]):
+                self._report.add("hold", entry.id, 8, f"it ends at {kept[2]}; its entry says otherwise")
+        elif entry.kind in (Kind.CAPTURE, Kind.RELEASE):
+            hold = self._holds.get(_of(entry))
+            if hold is None:
+                self._wrong("entry", entry, 8, "it resolves no hold of the member")
+                return
+            freed = sum(p.points for p in entry.postings if p.debit == "held")
+            if freed:
+                self._resolve(entry, hold, freed)
+            elif hold.status != HoldStatus.EXPIRED:
+                self._wrong("entry", entry, 8, "it captures late what had not ended")
+            if entry.kind == Kind.CAPTURE:
+                hold.status = HoldStatus.CAPTURED.value
+                hold.captured = sum(p.points for p in entry.postings if p.credit == "redeemed")
+
+    def _resolve(self, entry: Entry, hold: _Held, freed: int) -> None:
+        if hold.status != HoldStatus.OPEN:
+            self._wrong("entry", entry, 8, f"it resolves a hold that was {hold.status} before")
+        if freed != hold.points:
+            self._wrong("posting", entry, 3, f"it frees {freed} points of a hold of {hold.points}")
+        by_itself = entry.because == NO_CAUSE and entry.occurred_at == hold.expires_at
+        kept = HoldStatus.EXPIRED if by_itself else HoldStatus.RELEASED
+        hold.status = kept.value
+
+    def _reverse(self, rows: EntryRows) -> None:
+        """Invariant 5: no more is taken back of an entry than its row says, over all returns and refunds."""
+        entry = rows.entry
+        if rows.beside is not None and rows.beside.reversal is not None:
+            self._reversed[entry.id] = _Reversed(rows.beside.reversal[0])
+        if entry.kind not in (Kind.RETURN, Kind.UNSPEND):
+            return
+        found = self._reversed.setdefault(_of(entry), _Reversed(0))
+        points = _calculation(entry)["points"]
+        found.points += points if isinstance(points, int) else sum(points.values())
+
+    def _take_back(self, entry: Entry) -> None:
+        """A return counts against the net spend of the day of its purchase; tiers fall at their next review only."""
+        stored = _calculation(entry)
+        day = date.fromisoformat(stored["bought_on"])
+        month = first_of_month(day)
+        self._net_spend[month] = self._net_spend.get(month, 0) - stored["net_spend"]
+        self._tiers.take_back(entry, year=day.year, amount=stored["net_spend"])
+
+    def _spend(self, entry: Entry) -> None:
+        """A purchase counts towards net spend and tier; its stored calculation agrees with itself."""
+        assert entry.calculation is not None, "the caller looked"
+        calculation = orjson.loads(entry.calculation)
+        net_spend = calculation["net_spend"]
+        points = {wallet: points for wallet, points in calculation["points"].items() if points}
+        if points != {birth.wallet: birth.points for birth in entry.births}:
+            self._wrong("entry", entry, 6, f"it was calculated to earn {points}, its lots hold something else")
+        if net_spend != sum(line["amount"] for line in calculation["lines"]):
+            self._wrong("entry", entry, 6, f"its lines do not come to {net_spend}")
+        day = self._programme.calendar.business_date(entry.occurred_at)
+        month = first_of_month(day)
+        self._net_spend[month] = self._net_spend.get(month, 0) + net_spend
+        self._tiers.spend(entry, year=day.year, amount=net_spend)
+
+    # --- the member ---
+
+    def _compare_member(self) -> None:
+        member = self._rows.member
+        if member.sequence != self._sequence:
+            problem = f"its sequence is {member.sequence}; its entries end at {self._sequence}"
+            self._report.add("member", member.id, 12, problem)
+        elif member.head != self._head:
+            self._report.add("member", member.id, 12, "its head is not the hash of its last entry")
+        if member.effective_at != self._effective_at:
+            problem = f"its effective_at is {member.effective_at}; its entries say {self._effective_at}"
+            self._report.add("member", member.id, 12, problem)
+        if self._recorded_at is not None and member.recorded_at != self._recorded_at:
+            problem = f"its recorded_at is {member.recorded_at}; its entries say {self._recorded_at}"
+            self._report.add("member", member.id, 12, problem)
+        due = [lot.due_at for lot in self._lots.values() if lot.remaining]
+        due += [hold.expires_at for hold in self._holds.values() if hold.status == HoldStatus.OPEN]
+        earliest = min((moment for moment in (*due, member.tier_until) if moment is not None), default=None)
+        if earliest is not None and (member.due_at is None or member.due_at > earliest):
+            self._report.add("member", member.id, 11, f"its due_at is {member.due_at}; something is due at {earliest}")
+
+    def _compare_books(self) -> None:
+        """Invariant 4, for the programme's side too."""
+        kept = self._rows.books
+        for wallet in {*kept, *self._books}:
+            posted = Book(**self._books[wallet]) if wallet in self._books else Book()
+            if kept.get(wallet) != posted:
+                row = f"{self._rows.member.id} {wallet}"
+                problem = f"it holds {_shown(kept.get(wallet))}; its postings come to {_shown(posted)}"
+                self._report.add("book", row, 4, problem)
+
+    def _compare_lots(self) -> None:
+        """Invariants 3 and 5."""
+        remaining: dict[tuple[str, str], int] = {}
+        for id_, lot in self._lots.items():
+            if not lot.is_as_kept:
+                problem = (
+                    f"it is {lot.row.state}, {lot.row.drawn} drawn, {lot.row.restored} restored,"
+                    f" {lot.row.lapsed} lapsed; the journal says {lot.state}, {lot.drawn}, {lot.restored}, {lot.lapsed}"
+                )
+                self._report.add("lot", id_, 5, problem)
+            place = (lot.row.birth.wallet, lot.state)
+            remaining[place] = remaining.get(place, 0) + lot.remaining
+        for wallet, book in self._rows.books.items():
+            for state in LotState:
+                kept, open_ = getattr(book, state), remaining.get((wallet, state.value), 0)
+                if kept != open_:
+                    row = f"{self._rows.member.id} {wallet}"
+                    self._report.add("book", row, 3, f"{state} is {kept}; its open lots hold {open_}")
+
+    def _compare_holds(self) -> None:
+        """Invariants 3 and 8."""
+        self._report.checked["hold"] += len(self._holds)
+        held: dict[str, int] = {}
+        for id_, hold in self._holds.items():
+            if hold.kept is None:
+                self._report.add("hold", id_, 8, "its row is missing")
+            elif hold.kept[:2] != (hold.status, hold.captured):
+                problem = (
+                    f"it is {hold.kept[0]}, {hold.kept[1]} captured; the journal says {hold.status}, {hold.captured}"
+                )
+                self._report.add("hold", id_, 8, problem)
+            if hold.status == HoldStatus.OPEN:
+                held[hold.wallet] = held.get(hold.wallet, 0) + hold.points
+        for wallet, book in self._rows.books.items():
+            if book.held != held.get(wallet, 0):
+                row = f"{self._rows.member.id} {wallet}"
+                self._report.add("book", row, 3, f"held is {book.held}; its open holds come to {held.get(wallet, 0)}")
+
+    def _compare_reversals(self) -> None:
+        """Invariant 5."""
+        self._report.checked["reversal"] += len(self._reversed)
+        for id_, found in self._reversed.items():
+            if found.points != found.kept:
+                problem = f"{found.kept} points were taken back by it; the journal says {found.points}"
+                self._report.add("reversal", id_, 5, problem)
+
+    def _compare_spend(self) -> None:
+        kept = self._rows.net_spend
+        for month in {*kept, *self._net_spend}:
+            if kept.get(month) != self._net_spend.get(month):
+                row = f"{self._rows.member.id} {month}"
+                problem = f"it is {kept.get(month)}; the calculations come to {self._net_spend.get(month)}"
+                self._report.add("net_spend", row, 4, problem)
+
+    def _balance(self, wallet: str) -> Balance:
+        book = self._books.get(wallet)
+        return Balance(book["pending"], book["available"], book["held"], book["owed"]) if book else _NOTHING
+
+    def _wrong(self, table: str, entry: Entry, invariant: int, problem: str) -> None:
+        row = entry.id if table == "entry" else f"of entry {entry.id}"
+        self._report.add(table, row, invariant, f"sequence {entry.sequence} of member {entry.member_id}: {problem}")
+
+
+class _Step(NamedTuple):
+    """A step as a replay makes it."""
+
+    from_tier: str
+    to_tier: str
+    occurred_at: datetime
+    entry_id: EntryId | None
+
+
+class _Tiers:
+    """A member's tier, replayed from its purchases: up at once, down at the end of a term."""
+
+    def __init__(self, programme: Programme, rows: MemberRows) -> None:
+        self._programme = programme
+        self._rows = rows
+        self._spent: dict[int, int] = {}
+        self._tier = programme.ladder[0].tier
+        self._since = rows.member.enrolled_at
+        self._until: datetime | None = None
+        self._steps: list[_Step] = []
+
+    def spend(self, entry: Entry, *, year: int, amount: int) -> None:
+        """A purchase: first the terms that had ended, then it may lift the tier or prolong it."""
+        while self._until is not None and (self._until <= entry.effective_at or self._lapsed_before(entry)):
+            self._lapse()
+        self._spent[year] = self._spent.get(year, 0) + amount
+        ladder = self._programme.ladder
+        place, until = reached(ladder, self._spent[year]), kept_until(self._programme, year)
+        if place == 0 or until <= entry.effective_at:
+            return
+        current = place_of(ladder, self._tier)
+        if place > current:
+            self._step(place, until, at=entry.effective_at, entry_id=entry.id)
+        elif place == current and self._until is not None and until > self._until:
+            self._until = until
+
+    def take_back(self, entry: Entry, *, year: int, amount: int) -> None:
+        """A return: first the terms that had ended, then it counts less in the year of its purchase."""
+        while self._until is not None and (self._until <= entry.effective_at or self._lapsed_before(entry)):
+            self._lapse()
+        self._spent[year] = self._spent.get(year, 0) - amount
+
+    def differences(self) -> Iterable[tuple[str, str | None]]:
+        """What differs from the steps and the tier that are kept, each with the step's id if it is one's."""
+        member, kept = self._rows.member, self._rows.steps
+        while self._until is not None and self._until < (member.tier_until or FOREVER):
+            self._lapse()
+        for mine, its in zip(self._steps, kept, strict=False):
+            if mine != (its.from_tier, its.to_tier, its.occurred_at, its.entry_id):
+                yield f"it says {its.from_tier} to {its.to_tier} at {its.occurred_at}; its purchases say {mine}", its.id
+        for its in kept[len(self._steps) :]:
+            yield "no purchase and no end of a term accounts for it", its.id
+        for missed in self._steps[len(kept) :]:
+            yield f"its tier history lacks {missed}", None
+        if (member.tier, member.tier_since, member.tier_until) != (self._tier, self._since, self._until):
+            yield (
+                f"its tier is {member.tier} from {member.tier_since} until {member.tier_until};"
+                f" its purchases say {self._tier} from {self._since} until {self._until}",
+                None,
+            )
+
+    def _lapsed_before(self, entry: Entry) -> bool:
+        """Whether a sweep had ended the term before this late purchase was recorded."""
+        place = len(self._steps)
+        if place >= len(self._rows.steps):
+            return False
+        step = self._rows.steps[place]
+        return step.entry_id is None and step.occurred_at == self._until and step.recorded_at < entry.recorded_at
+
+    def _lapse(self) -> None:
+        assert self._until is not None, "the lowest tier has no term"
+        last_year = self._programme.calendar.business_date(self._until).year - 1
+        place = reached(self._programme.ladder, self._spent.get(last_year, 0))
+        until = kept_until(self._programme, last_year) if place else None
+        self._step(place, until, at=self._until, entry_id=None)
+
+    def _step(self, place: int, until: datetime | None, *, at: datetime, entry_id: EntryId | None) -> None:
+        tier = self._programme.ladder[place].tier
+        if tier != self._tier:
+            self._steps.append(_Step(self._tier, tier, at, entry_id))
+            self._tier, self._since = tier, at
+        self._until = until
+
+
+_NOTHING = Balance()
+_IN_LOTS = (LotState.PENDING.value, LotState.AVAILABLE.value)
+"""The accounts whose points lie in lots."""
+
+
+def _calculation(entry: Entry) -> dict[str, Any]:
+    """What the entry was calculated from."""
+    found: dict[str, Any] = orjson.loads(entry.calculation or "{}")
+    return found
+
+
+def _of(entry: Entry) -> str:
+    """The earlier entry that this one concerns."""
+    return str(_calculation(entry).get("of"))
+
+
+def _sums(parts: Iterable[tuple[str, str, int]]) -> dict[tuple[str, str], int]:
+    """Points by wallet and account; what comes to nothing is left out."""
+    sums: dict[tuple[str, str], int] = {}
+    for wallet, account, points in parts:
+        sums[wallet, account] = sums.get((wallet, account), 0) + points
+    return {place: points for place, points in sums.items() if points}
+
+
+def _told(sums: Mapping[tuple[str, str], int]) -> str:
+    return ", ".join(f"{points} {account} {wallet}" for (wallet, account), points in sums.items()) or "nothing"
+
+
+def _shown(book: Book | None) -> str:
+    """A book's accounts that are not zero."""
+    if book is None:
+        return "no row"
+    return ", ".join(f"{account} {points}" for account, points in book._asdict().items() if points) or "nothing"
