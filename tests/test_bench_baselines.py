@@ -18,7 +18,7 @@ from bench.baselines import conventional, ordinary_route
 from bench.ground import HERE, PROGRAMME
 from bench.members import card, load_members
 from loyalty.api import accruals
-from loyalty.domain.claims import Claim, ReplayKey, reference_key
+from loyalty.domain.claims import Claim, ReferenceKind, ReplayKey, reference_key
 from loyalty.domain.earning import Order
 from loyalty.domain.entries import Because
 from loyalty.domain.ids import FactId, MemberId
@@ -93,7 +93,7 @@ async def service(scene: Scene) -> bytes:
         scene.member_id,
         Order("CNY", 19900, LINES),
         Because("pos-1", "R-1", "SH-001"),
-        reference_key(scene.programme, accruals.KIND, source="pos-1", reference="R-1", day=day),
+        reference_key(scene.programme, ReferenceKind.ACCRUAL, source="pos-1", reference="R-1", day=day),
         day,
     )
     moment = Moment(FactId(uuid_utils.uuid7().hex), now, now)

@@ -32,9 +32,9 @@ from loyalty.api.documented import KEY_PER_ITEM, writes
 from loyalty.api.lean import Call, Calling, LeanRoute
 from loyalty.api.problems import Problem
 from loyalty.api.service import wall_clock
-from loyalty.api.writing import claim_of, is_dry_run, named, replayed_or_refused, submission, write
+from loyalty.api.writing import claim_of, is_dry_run, named, replayed_or_refused, submission, taken, write
 from loyalty.domain.bounds import MAX_LINES
-from loyalty.domain.claims import ReferenceKind, reference_key
+from loyalty.domain.claims import ReferenceKind
 from loyalty.domain.earning import Order, Term
 from loyalty.domain.entries import Because
 from loyalty.domain.ids import MemberId
@@ -200,8 +200,7 @@ async def accrue_in_bulk(call: Calling, body: BulkBody) -> Response:
 
 def command_of(programme: Programme, body: OrderBody | GrantBody, member_id: MemberId, at: datetime) -> Command:
     """The command that a body asks for."""
-    day = programme.calendar.business_date(at)
-    reference = reference_key(programme, ReferenceKind.ACCRUAL, source=body.source, reference=body.reference, day=day)
+    reference, day = taken(programme, ReferenceKind.ACCRUAL, body, at)
     if isinstance(body, GrantBody):
         because = Because(body.source, body.reference, body.store, body.reason)
         return Grant(member_id, body.points, body.wallet, because, reference, day, body.pending_until, body.expires_at)
@@ -247,8 +246,8 @@ def _printed(programme: Programme, earned: int, term: Term, available: int) -> d
 async def _item(call: Call, item: BulkOrderBody | BulkGrantBody, dry_run: bool) -> Submission | tuple[int, bytes]:
     """The item as the door takes it, or its refusal when its member is unknown."""
     programme = call.caller.programme
-    day = programme.calendar.business_date(item.occurred_at or programme.now(wall_clock()))
-    reference = reference_key(programme, ReferenceKind.ACCRUAL, source=item.source, reference=item.reference, day=day)
+    at = item.occurred_at or programme.now(wall_clock())
+    reference, _ = taken(programme, ReferenceKind.ACCRUAL, item, at)
     key = item.idempotency_key or "\x1f".join(reference)  # no client's own key can hold this separator
     claim = None if dry_run else claim_of(call, key, item)
     try:

@@ -13,10 +13,10 @@ from loyalty.api.answers import Answer, BalanceAnswer, EntryAnswer, to_json
 from loyalty.api.bodies import Body, MemberName, Reference, Source, Text, WalletName, parse_id
 from loyalty.api.documented import writes
 from loyalty.api.lean import Call, Calling, LeanRoute
-from loyalty.api.writing import Find, named, write
+from loyalty.api.writing import Find, named, taken, write
 from loyalty.domain.adjustments import Adjustment
 from loyalty.domain.bounds import MAX_POINTS
-from loyalty.domain.claims import ReferenceKind, reference_key
+from loyalty.domain.claims import ReferenceKind
 from loyalty.domain.entries import Because
 from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.refusals import AdjustmentNotFound
@@ -124,15 +124,13 @@ def _found(id_: str) -> Find[Adjustment]:
 
 def _command(call: Call, body: AdjustmentBody, member_id: MemberId, at: datetime) -> Adjust:
     programme = call.caller.programme
-    day = programme.calendar.business_date(at)
+    reference, day = taken(programme, ReferenceKind.ADJUSTMENT, body, at)
     return Adjust(
         member_id=member_id,
         points=body.points,
         wallet=body.wallet,
         because=Because(body.source, body.reference, None, body.reason),
-        reference=reference_key(
-            programme, ReferenceKind.ADJUSTMENT, source=body.source, reference=body.reference, day=day
-        ),
+        reference=reference,
         business_date=day,
         requested_by=call.caller.client_id,
     )

@@ -13,8 +13,8 @@ from loyalty.api.answers import Answer, WriteAnswer, to_json
 from loyalty.api.bodies import Body, MemberName, Points, Reference, Source, Store, Text, WalletName, parse_id
 from loyalty.api.documented import reads, writes
 from loyalty.api.lean import Call, Calling, LeanRoute
-from loyalty.api.writing import Find, named, write
-from loyalty.domain.claims import ReferenceKind, reference_key
+from loyalty.api.writing import Find, named, taken, write
+from loyalty.domain.claims import ReferenceKind
 from loyalty.domain.entries import Because
 from loyalty.domain.holds import LONGEST, Hold
 from loyalty.domain.ids import EntryId, MemberId
@@ -146,14 +146,14 @@ def _found(id_: str) -> Find[Hold]:
 
 
 def _opening(programme: Programme, body: HoldBody, member_id: MemberId, at: datetime) -> OpenHold:
-    day = programme.calendar.business_date(at)
+    reference, day = taken(programme, ReferenceKind.HOLD, body, at)
     return OpenHold(
         member_id=member_id,
         points=body.points,
         wallet=body.wallet,
         lasts=timedelta(seconds=body.expires_in),
         because=Because(body.source, body.reference, body.store, body.reason),
-        reference=reference_key(programme, ReferenceKind.HOLD, source=body.source, reference=body.reference, day=day),
+        reference=reference,
         business_date=day,
     )
 

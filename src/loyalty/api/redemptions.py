@@ -25,8 +25,8 @@ from loyalty.api.bodies import (
 )
 from loyalty.api.documented import writes
 from loyalty.api.lean import Call, Calling, LeanRoute
-from loyalty.api.writing import Find, named, write
-from loyalty.domain.claims import ReferenceKind, reference_key
+from loyalty.api.writing import Find, named, taken, write
+from loyalty.domain.claims import ReferenceKind
 from loyalty.domain.entries import Because, Entry
 from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.programme import Programme
@@ -149,28 +149,26 @@ def _found(id_: str) -> Find[tuple[Entry, Redemption]]:
 
 
 def _refund(programme: Programme, body: RefundBody, found: tuple[Entry, Redemption], at: datetime) -> Refund:
-    day = programme.calendar.business_date(at)
+    reference, day = taken(programme, ReferenceKind.REFUND, body, at)
     entry, what = found
     return Refund(
         entry=entry,
         redemption=what,
         points=body.points,
         because=Because(body.source, body.reference, body.store, body.reason),
-        reference=reference_key(programme, ReferenceKind.REFUND, source=body.source, reference=body.reference, day=day),
+        reference=reference,
         business_date=day,
     )
 
 
 def _command(programme: Programme, body: RedemptionBody, member_id: MemberId, at: datetime) -> Redeem:
-    day = programme.calendar.business_date(at)
+    reference, day = taken(programme, ReferenceKind.REDEMPTION, body, at)
     return Redeem(
         member_id=member_id,
         points=body.points,
         wallet=body.wallet,
         because=Because(body.source, body.reference, body.store, body.reason),
-        reference=reference_key(
-            programme, ReferenceKind.REDEMPTION, source=body.source, reference=body.reference, day=day
-        ),
+        reference=reference,
         business_date=day,
         discount_currency=None if body.as_discount is None else body.as_discount.currency,
         forced=body.forced,

@@ -27,7 +27,7 @@ from loyalty.api.documented import writes
 from loyalty.api.lean import Call, Calling, LeanRoute
 from loyalty.api.problems import Problem
 from loyalty.api.redemptions import MoneyAnswer
-from loyalty.api.writing import Find, write
+from loyalty.api.writing import Find, taken, write
 from loyalty.domain.bounds import MAX_LINES
 from loyalty.domain.claims import ReferenceKey, ReferenceKind, reference_key
 from loyalty.domain.entries import Because, Entry
@@ -153,7 +153,7 @@ def _reference(programme: Programme, name: PurchaseName) -> ReferenceKey:
 
 
 def _command(programme: Programme, body: ReturnBody, entry: Entry, at: datetime) -> Return:
-    day = programme.calendar.business_date(at)
+    reference, day = taken(programme, ReferenceKind.RETURN, body, at)
     lines = None
     if body.lines is not None:
         lines = tuple(ReturnedLine(line.line_id, line.quantity, line.amount) for line in body.lines)
@@ -161,7 +161,7 @@ def _command(programme: Programme, body: ReturnBody, entry: Entry, at: datetime)
         purchase=entry,
         lines=lines,
         because=Because(body.source, body.reference, body.store, body.reason),
-        reference=reference_key(programme, ReferenceKind.RETURN, source=body.source, reference=body.reference, day=day),
+        reference=reference,
         business_date=day,
         bought_on=programme.calendar.business_date(entry.occurred_at),
     )

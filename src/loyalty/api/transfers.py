@@ -13,8 +13,8 @@ from loyalty.api.answers import WriteAnswer, to_json
 from loyalty.api.bodies import Body, MemberName, Points, Reference, Source, Store, Text, WalletName
 from loyalty.api.documented import writes
 from loyalty.api.lean import Call, Calling, LeanRoute
-from loyalty.api.writing import resolve, write
-from loyalty.domain.claims import ReferenceKind, reference_key
+from loyalty.api.writing import resolve, taken, write
+from loyalty.domain.claims import ReferenceKind
 from loyalty.domain.entries import Because
 from loyalty.domain.ids import MemberId
 from loyalty.domain.programme import Programme
@@ -57,7 +57,7 @@ async def transfer(call: Calling, body: TransferBody) -> Response:
 
 
 def _command(programme: Programme, body: TransferBody, members: tuple[MemberId, MemberId], at: datetime) -> Transfer:
-    day = programme.calendar.business_date(at)
+    reference, day = taken(programme, ReferenceKind.TRANSFER, body, at)
     giver, taker = members
     return Transfer(
         member_id=giver,
@@ -65,8 +65,6 @@ def _command(programme: Programme, body: TransferBody, members: tuple[MemberId, 
         points=body.points,
         wallet=body.wallet,
         because=Because(body.source, body.reference, body.store, body.reason),
-        reference=reference_key(
-            programme, ReferenceKind.TRANSFER, source=body.source, reference=body.reference, day=day
-        ),
+        reference=reference,
         business_date=day,
     )

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from datetime import datetime
-from typing import TypeVar
+from datetime import date, datetime
+from typing import Protocol, TypeVar
 
 from starlette.responses import Response
 
@@ -12,9 +12,10 @@ from loyalty.api.bodies import Body, MemberName, parse_id
 from loyalty.api.lean import DRY_RUN, Call
 from loyalty.api.problems import Problem
 from loyalty.api.service import new_fact, wall_clock
-from loyalty.domain.claims import Claim, ReplayKey, replayed
+from loyalty.domain.claims import Claim, ReferenceKey, ReferenceKind, ReplayKey, reference_key, replayed
 from loyalty.domain.ids import MemberId
 from loyalty.domain.persons import Identity
+from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import KeyReused, NotFound, Refusal
 from loyalty.domain.state import Moment
 from loyalty.operations.command import Command, Receipt
@@ -97,6 +98,21 @@ def known(what: T) -> Find[T]:
         return what
 
     return find
+
+
+class Sourced(Protocol):
+    """A body that says which system reports the fact, and under which number."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def reference(self) -> str: ...
+
+
+def taken(programme: Programme, kind: ReferenceKind, body: Sourced, at: datetime) -> tuple[ReferenceKey, date]:
+    """The reference that a fact takes, and the business day it belongs to."""
+    day = programme.calendar.business_date(at)
+    return reference_key(programme, kind, source=body.source, reference=body.reference, day=day), day
 
 
 async def resolve(call: Call, member: MemberName) -> MemberId:
