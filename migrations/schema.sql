@@ -343,6 +343,41 @@ CREATE TYPE public.net_spend_row AS (
 
 
 --
+-- Name: parked_return_change; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.parked_return_change AS (
+	bucket smallint,
+	id uuid,
+	status text,
+	outcome text
+);
+
+
+--
+-- Name: parked_return_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.parked_return_row AS (
+	bucket smallint,
+	id uuid,
+	awaits_source text,
+	awaits_reference text,
+	awaits_date text,
+	lines json,
+	source text,
+	reference text,
+	store text,
+	reason text,
+	occurred_at timestamp with time zone,
+	parked_at timestamp with time zone,
+	until timestamp with time zone,
+	status text,
+	outcome text
+);
+
+
+--
 -- Name: person_row; Type: TYPE; Schema: public; Owner: -
 --
 
@@ -726,6 +761,32 @@ WITH (fillfactor='60');
 
 
 --
+-- Name: parked_return; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.parked_return (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    id uuid NOT NULL,
+    awaits_source text NOT NULL,
+    awaits_reference text NOT NULL,
+    awaits_date text NOT NULL,
+    lines json,
+    source text NOT NULL,
+    reference text NOT NULL,
+    store text,
+    reason text,
+    occurred_at timestamp with time zone NOT NULL,
+    parked_at timestamp with time zone NOT NULL,
+    until timestamp with time zone NOT NULL,
+    status text NOT NULL,
+    outcome text,
+    CONSTRAINT parked_return_bucket_is_of_id CHECK ((bucket = get_byte(uuid_send(id), 15))),
+    CONSTRAINT parked_return_status_known CHECK ((status = ANY (ARRAY['waiting'::text, 'cured'::text, 'refused'::text, 'lapsed'::text])))
+);
+
+
+--
 -- Name: person; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -968,6 +1029,14 @@ ALTER TABLE ONLY public.net_spend
 
 
 --
+-- Name: parked_return parked_return_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.parked_return
+    ADD CONSTRAINT parked_return_pkey PRIMARY KEY (bucket, programme_id, id);
+
+
+--
 -- Name: person person_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -1060,6 +1129,13 @@ CREATE INDEX member_due ON public.member USING btree (programme_id, due_at) WHER
 
 
 --
+-- Name: parked_return_waiting; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX parked_return_waiting ON public.parked_return USING btree (programme_id, parked_at, id) WHERE (status = 'waiting'::text);
+
+
+--
 -- Name: replay_age; Type: INDEX; Schema: public; Owner: -
 --
 
@@ -1148,6 +1224,12 @@ ALTER TABLE public.member ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.net_spend ENABLE ROW LEVEL SECURITY;
 
 --
+-- Name: parked_return; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.parked_return ENABLE ROW LEVEL SECURITY;
+
+--
 -- Name: person; Type: ROW SECURITY; Schema: public; Owner: -
 --
 
@@ -1234,6 +1316,13 @@ CREATE POLICY programme_wall ON public.member USING ((NOT (programme_id IS DISTI
 --
 
 CREATE POLICY programme_wall ON public.net_spend USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
+-- Name: parked_return programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.parked_return USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
 
 
 --
@@ -1589,6 +1678,27 @@ GRANT SELECT,INSERT ON TABLE public.net_spend TO loyalty_run;
 --
 
 GRANT UPDATE(amount) ON TABLE public.net_spend TO loyalty_run;
+
+
+--
+-- Name: TABLE parked_return; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.parked_return TO loyalty_run;
+
+
+--
+-- Name: COLUMN parked_return.status; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(status) ON TABLE public.parked_return TO loyalty_run;
+
+
+--
+-- Name: COLUMN parked_return.outcome; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(outcome) ON TABLE public.parked_return TO loyalty_run;
 
 
 --

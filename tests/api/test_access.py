@@ -54,6 +54,7 @@ ROUTES = {
     ("POST", "/v1/holds/{id}/capture"): "redemptions:write",
     ("POST", "/v1/holds/{id}/release"): "redemptions:write",
     ("POST", "/v1/returns"): "accruals:write",
+    ("GET", "/v1/parked/{id}"): "members:read",
     ("POST", "/v1/transfers"): "transfers:write",
     ("POST", "/v1/adjustments"): "adjustments:write",
     ("POST", "/v1/adjustments/{id}/approve"): "adjustments:write",
@@ -100,7 +101,9 @@ def sample(method: str, path: str, member: dict[str, Any], entry: str) -> tuple[
         "/v1/members/{id}": {"status": "active"},
     }
     bodies["/v1/transfers"].pop("member")
-    prefix = {"redemptions": "red", "holds": "hld", "adjustments": "adj", "entries": "ent"}.get(path.split("/")[2])
+    prefix = {"redemptions": "red", "holds": "hld", "adjustments": "adj", "entries": "ent", "parked": "prk"}.get(
+        path.split("/")[2]
+    )
     id_ = f"{prefix}_{entry.removeprefix('ent_')}" if prefix else member["id"]
     queries = {
         "/v1/entries": "?source=crm&reference=R-1",
@@ -166,6 +169,8 @@ async def test_a_programme_sees_and_moves_nothing_of_another(a_shop: ShopFactory
             assert answer.json()["items"] == []
         case (_, "/v1/entries/{id}") | (_, "/v1/returns"):
             refused(answer, 404, "entry_not_found")
+        case (_, "/v1/parked/{id}"):
+            refused(answer, 404, "parked_not_found")
         case (_, "/v1/redemptions/{id}/refund"):
             refused(answer, 404, "redemption_not_found")
         case (_, "/v1/holds/{id}" | "/v1/holds/{id}/capture" | "/v1/holds/{id}/release"):

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from starlette.responses import Response
 
 from loyalty.api import answers
-from loyalty.api.access import ACCRUALS_WRITE
+from loyalty.api.access import ACCRUALS_WRITE, MEMBERS_READ
 from loyalty.api.answers import Answer, WriteAnswer, to_json
 from loyalty.api.bodies import (
     Amount,
@@ -23,21 +23,24 @@ from loyalty.api.bodies import (
     Text,
     parse_id,
 )
-from loyalty.api.documented import writes
+from loyalty.api.documented import reads, writes
 from loyalty.api.lean import Call, Calling, LeanRoute
 from loyalty.api.problems import Problem
 from loyalty.api.redemptions import MoneyAnswer
+from loyalty.api.service import new_fact
 from loyalty.api.writing import Find, taken, write
 from loyalty.domain.bounds import MAX_LINES
 from loyalty.domain.claims import ReferenceKey, ReferenceKind, reference_key
 from loyalty.domain.entries import Because, Entry
-from loyalty.domain.ids import EntryId
+from loyalty.domain.ids import EntryId, FactId, MemberId
+from loyalty.domain.parked import ParkedReturn, ParkedStatus
 from loyalty.domain.programme import Programme
-from loyalty.domain.refusals import EntryNotFound
+from loyalty.domain.refusals import EntryNotFound, ParkedNotFound
 from loyalty.domain.returns import ReturnedLine
 from loyalty.operations.command import Receipt
+from loyalty.operations.park import Park
 from loyalty.operations.returns import Return, Returned
-from loyalty.store import claims, journal
+from loyalty.store import claims, journal, parked
 
 router = APIRouter(tags=["returns"], route_class=LeanRoute)
 
@@ -110,9 +113,43 @@ class ReturnAnswer(WriteAnswer):
     withhold: WithheldAnswer | None
 
 
-@router.post("/v1/returns", summary="Return a purchase", **writes(ACCRUALS_WRITE, 201, ReturnAnswer, 404, 409))
+class AwaitedAnswer(Answer):
+    """The sale that a parked return waits for."""
+
+    source: str
+    reference: str
+
+
+class ParkedAnswer(Answer):
+    """A return that came before its sale, and what became of it."""
+
+    parked: str = Field(examples=["prk_019ab2c3d4e5f60718293a4b5c6d7e8f"])
+    status: str = Field(description="waiting, cured, refused, lapsed", examples=["waiting"])
+    awaits: AwaitedAnswer
+    until: datetime = Field(description="When it is given up unless the sale has come.")
+    entry: str | None = Field(description="The entry of the return, once it is cured.")
+    code: str | None = Field(description="Why it was refused when its sale came.")
+
+
+_DOCUMENTED = writes(ACCRUALS_WRITE, 201, ReturnAnswer, 404, 409)
+
+
+@router.post(
+    "/v1/returns",
+    summary="Return a purchase",
+    **{
+        **_DOCUMENTED,
+        "responses": {
+            **_DOCUMENTED["responses"],
+            202: {"model": ParkedAnswer, "description": "Its sale is not known yet: it waits for it."},
+        },
+    },
+)
 async def take_back(call: Calling, body: ReturnBody) -> Response:
-    """Small returns add up to what one big one takes; a full return leaves nothing of what the purchase earned."""
+    """Small returns add up to what one big one takes; a full return leaves nothing of what the purchase earned.
+
+    One whose sale is named by a reference that nobody has taken yet is answered 202 and done once the sale comes.
+    """
     return await write(
         call,
         body,
@@ -123,10 +160,35 @@ async def take_back(call: Calling, body: ReturnBody) -> Response:
     )
 
 
-def _purchase(name: PurchaseName) -> Find[Entry]:
-    """Finds the entry of the purchase. Raises EntryNotFound."""
+@router.get("/v1/parked/{id}", summary="What became of a parked return", **reads(MEMBERS_READ, ParkedAnswer, 404))
+async def read_parked(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
+    try:
+        wanted = FactId(parse_id("prk", id))
+    except ValueError:
+        raise ParkedNotFound("Nothing of that id was parked in this programme.") from None
+    async with call.service.database.snapshot(call.caller.programme.id) as connection:
+        found = await parked.find(connection, call.caller.programme.id, wanted)
+    if found is None:
+        raise ParkedNotFound("Nothing of that id was parked in this programme.")
+    return Response(to_json(_parked(found)), media_type="application/json")
 
-    async def find(call: Call) -> Entry:
+
+def _parked(of: ParkedReturn) -> dict[str, Any]:
+    cured = of.status == ParkedStatus.CURED
+    return {
+        "parked": f"prk_{of.id}",
+        "status": of.status,
+        "awaits": {"source": of.awaits.source, "reference": of.awaits.reference},
+        "until": of.until,
+        "entry": f"ent_{of.outcome}" if cured else None,
+        "code": None if cured else of.outcome,
+    }
+
+
+def _purchase(name: PurchaseName) -> Find[Entry | None]:
+    """Finds the entry of the purchase; None while nobody has taken its reference. Raises EntryNotFound."""
+
+    async def find(call: Call) -> Entry | None:
         programme = call.caller.programme
         async with call.service.database.snapshot(programme.id) as connection:
             if name.entry is not None:
@@ -134,7 +196,9 @@ def _purchase(name: PurchaseName) -> Find[Entry]:
             else:
                 key = _reference(programme, name)
                 id_ = (await claims.find_references(connection, programme.id, [key])).get(key)
-            entry = None if id_ is None else await journal.find(connection, programme.id, id_)
+            if id_ is None:
+                return None
+            entry = await journal.find(connection, programme.id, id_)
         if entry is None:
             raise EntryNotFound("There is no such purchase in this programme.")
         return entry
@@ -152,15 +216,18 @@ def _reference(programme: Programme, name: PurchaseName) -> ReferenceKey:
     return reference_key(programme, ReferenceKind.ACCRUAL, source=source, reference=reference, day=day)
 
 
-def _command(programme: Programme, body: ReturnBody, entry: Entry, at: datetime) -> Return:
+def _command(programme: Programme, body: ReturnBody, entry: Entry | None, at: datetime) -> Return | Park:
     reference, day = taken(programme, ReferenceKind.RETURN, body, at)
     lines = None
     if body.lines is not None:
         lines = tuple(ReturnedLine(line.line_id, line.quantity, line.amount) for line in body.lines)
+    because = Because(body.source, body.reference, body.store, body.reason)
+    if entry is None:
+        return Park(_reference(programme, body.accrual), lines, because, MemberId(new_fact()))
     return Return(
         purchase=entry,
         lines=lines,
-        because=Because(body.source, body.reference, body.store, body.reason),
+        because=because,
         reference=reference,
         business_date=day,
         bought_on=programme.calendar.business_date(entry.occurred_at),
@@ -168,6 +235,8 @@ def _command(programme: Programme, body: ReturnBody, entry: Entry, at: datetime)
 
 
 def _say(programme: Programme, receipt: Receipt) -> tuple[int, bytes]:
+    if isinstance(receipt.said, ParkedReturn):
+        return 202, to_json(_parked(receipt.said))
     said: Returned = receipt.said
     wallet = "points" if "points" in said.points else next(iter(said.points))
     withheld = said.withheld[wallet]

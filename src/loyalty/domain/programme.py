@@ -108,6 +108,8 @@ class Programme(NamedTuple):
     return_shortfall: Shortfall = Shortfall.OWED
     transfers: bool = False
     """Whether members may give points to each other."""
+    parked_days: int = 30
+    """How long a return that came before its sale waits for it."""
     adjustment_limit: int | None = None
     """Points above which a correction needs a second person; None: never."""
 
@@ -125,7 +127,12 @@ class Programme(NamedTuple):
             raise ValueError("each rung of the ladder must cost more than the one below")
         if len({rung.tier for rung in self.ladder}) < len(self.ladder):
             raise ValueError("every rung of the ladder needs a name of its own")
-        if self.hold_grace < timedelta(0) or self.refund_grace_days < 0 or (self.adjustment_limit or 0) < 0:
+        if (
+            self.parked_days < 0
+            or self.hold_grace < timedelta(0)
+            or self.refund_grace_days < 0
+            or (self.adjustment_limit or 0) < 0
+        ):
             raise ValueError("a grace or a limit cannot be negative")
         return self
 

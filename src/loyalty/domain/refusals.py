@@ -52,6 +52,11 @@ class AdjustmentNotFound(NotFound):
     title = "No such adjustment"
 
 
+class ParkedNotFound(NotFound):
+    code = "parked_not_found"
+    title = "Nothing of that id was parked"
+
+
 class Conflict(Refusal):
     """The request is well formed but the state of the ledger does not allow it."""
 
@@ -129,6 +134,11 @@ class TransfersNotAllowed(Conflict):
 class AdjustmentDecided(Conflict):
     code = "adjustment_decided"
     title = "The adjustment was decided before"
+
+
+class ParkedDecided(Conflict):
+    code = "parked_decided"
+    title = "The parked return waits no longer"
 
 
 class ApproverNotSecond(Conflict):

@@ -53,6 +53,7 @@ def settings_json(programme: Programme) -> str:
             "refund_grace_days": programme.refund_grace_days,
             "return_shortfall": programme.return_shortfall,
             "transfers": programme.transfers,
+            "parked_days": programme.parked_days,
             "adjustment_limit": programme.adjustment_limit,
         }
     ).decode()
@@ -89,6 +90,7 @@ def from_settings(id_: int, code: str, settings: Mapping[str, Any]) -> Programme
         refund_grace_days=settings.get("refund_grace_days", 0),
         return_shortfall=Shortfall(settings.get("return_shortfall", Shortfall.OWED)),
         transfers=settings.get("transfers", False),
+        parked_days=settings.get("parked_days", 30),
         adjustment_limit=settings.get("adjustment_limit"),
     )
     return programme.checked()

@@ -18,12 +18,13 @@ from loyalty.domain.ids import MemberId
 from loyalty.domain.journal import Event
 from loyalty.domain.lots import EVERYTHING, LOTS, OPEN_LOTS, UNSEEN_DUE, LotState
 from loyalty.domain.members import MEMBERS, Member
+from loyalty.domain.parked import PARKED
 from loyalty.domain.persons import Consent, Person
 from loyalty.domain.programme import Programme
 from loyalty.domain.reversals import REVERSALS
 from loyalty.domain.state import Need, Shelf, State
 from loyalty.domain.tiers import NET_SPEND, TierStep
-from loyalty.store import adjustments, books, claims, holds, journal, lots, members, persons, reversals, tiers
+from loyalty.store import adjustments, books, claims, holds, journal, lots, members, parked, persons, reversals, tiers
 from loyalty.store.database import fetch_one
 from loyalty.store.parts import PROGRAMME, Load, Write, load_statement, write_statement
 from loyalty.store.schema import INTEGER, Plain
@@ -175,6 +176,11 @@ def _want_adjustments(asked: Asked) -> Wanted:
     return (adjustments.load(list(dict.fromkeys(ids))), adjustments.place) if ids else None
 
 
+def _want_parked(asked: Asked) -> Wanted:
+    ids = [need.key for need in asked.needs.get(PARKED, ())]
+    return (parked.load(list(dict.fromkeys(ids))), parked.place) if ids else None
+
+
 _WANTS = (
     _want_replays,
     _want_references,
@@ -187,6 +193,7 @@ _WANTS = (
     _want_open_holds,
     _want_reversals,
     _want_adjustments,
+    _want_parked,
     _want_spend,
 )
 
@@ -295,6 +302,7 @@ def _writes(batch: State, loaded: State, recorded_at: datetime) -> Iterable[Writ
     yield from holds.write(*_values(of(HOLDS)))
     yield from reversals.write(*_values(of(REVERSALS)))
     yield from adjustments.write(*_values(of(ADJUSTMENTS)))
+    yield from parked.write(*_values(of(PARKED)))
     yield from tiers.write(*of(NET_SPEND))
     yield from journal.write_entries(facts.get(Entry, ()))
     yield from tiers.write_steps(facts.get(TierStep, ()))

@@ -12,6 +12,7 @@ from loyalty.store import programmes
 from loyalty.store.cleaning import Cleaner
 from loyalty.store.database import Database
 from loyalty.worker.cleaning import delete_old_replays
+from loyalty.worker.parked import cure_parked
 from loyalty.worker.settling import settle_due
 
 ROUND_S = 10.0
@@ -43,9 +44,10 @@ async def one_round(settings: Settings, database: Database, lanes: Lanes) -> Non
     cleaner = Cleaner(settings.cleaner_url) if settings.cleaner_url else None
     for programme in await programmes.read_all(database.reads):
         settled = await settle_due(database, lanes, programme)
+        cured = await cure_parked(database, lanes, programme)
         deleted = await _clean(settings, cleaner, programme)
-        if settled or deleted:
-            log.info("round", programme=programme.code, settled=settled, replays_deleted=deleted)
+        if settled or cured or deleted:
+            log.info("round", programme=programme.code, settled=settled, parked=cured, replays_deleted=deleted)
 
 
 async def _clean(settings: Settings, cleaner: Cleaner | None, programme: Programme) -> int:
