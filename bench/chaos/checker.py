@@ -167,7 +167,7 @@ def _entries_say_what_was_asked(history: History, ledger: Ledger) -> Found:
             if posting["debit"] == verb.debit and posting["credit"] != "owed":
                 moved[posting["wallet"]] += posting["points"]
         wanted = verb.moved(one.ask.body)
-        member = one.ask.body["member"].get("id", entry["member"])
+        member = one.ask.body.get("member", {}).get("id", entry["member"])
         if dict(moved) != dict(wanted) or member != entry["member"]:
             yield f"{_name(one)} asked {one.ask.body} and the entry is {entry}"
 

@@ -183,7 +183,7 @@ class Clients:
 
     def _new(self, verb: str) -> Ask:
         made = VERBS[verb].make(self.cast)
-        return self._asked(verb, VERBS[verb].path, f"k-{self.requests}", made)
+        return self._asked(verb, VERBS[verb].where(self.cast), f"k-{self.requests}", made)
 
     def _new_item(self) -> Ask:
         """An item of a file, with a key of its own or the one that its reference makes."""

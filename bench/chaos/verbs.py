@@ -32,6 +32,9 @@ class Cast:
         self.chance = chance
         self.members: list[Person] = []
         self.most_members = most_members
+        self.redemptions: list[str] = []
+        self.holds: list[str] = []
+        """What can be refunded, captured or released: by id, as it was answered."""
         self.skewed = False
         """Whether the clients' clocks are wrong at present."""
         self._count = self._turn = 0
@@ -76,6 +79,7 @@ class Verb(NamedTuple):
     weight: float
     """How often it is drawn; 0: never, the clients have their own reasons."""
     path: str
+    """Where it is sent; `{id}` stands for what `about` chooses."""
     make: Callable[[Cast], Body]
     kind: str | None = None
     """The kind of the one entry that carries its reference; None: it writes none."""
@@ -88,6 +92,12 @@ class Verb(NamedTuple):
     """Remember what its answer said."""
     in_files: bool = False
     """Whether it may also be an item of a bulk call."""
+    about: Callable[[Cast], list[str]] = lambda cast: []
+    """The ids that the path may name; nothing is sent while there are none."""
+
+    def where(self, cast: Cast) -> str:
+        """The path of a request."""
+        return self.path.format(id=cast.chance.choice(self.about(cast))) if "{id}" in self.path else self.path
 
 
 def _purchase(cast: Cast) -> Body:
@@ -135,9 +145,34 @@ def _redemption(cast: Cast) -> Body:
     return {"member": cast.somebody(), "points": cast.chance.randrange(1, 250), **cast.origin(), **discount}
 
 
+def _hold(cast: Cast) -> Body:
+    lasts = cast.chance.choice((1, 2, 5, 600))
+    return {"member": cast.somebody(), "points": cast.chance.randrange(1, 120), "expires_in": lasts, **cast.origin()}
+
+
+def _capture(cast: Cast) -> Body:
+    return {"points": cast.chance.randrange(1, 60)} if cast.chance.random() < 0.5 else {}
+
+
+def _release(_: Cast) -> Body:
+    return {}
+
+
+def _refund(cast: Cast) -> Body:
+    return {"points": cast.chance.randrange(1, 40), **cast.origin()}
+
+
 def _enrolment(cast: Cast) -> Body:
     """One of a few phones: whoever comes second is refused."""
     return {"phone": f"+861380013{cast.chance.randrange(cast.most_members * 2):04}"}
+
+
+def _remember_redemption(cast: Cast, answer: Any) -> None:
+    cast.redemptions.append(answer["redemption"]["id"])
+
+
+def _remember_hold(cast: Cast, answer: Any) -> None:
+    cast.holds.append(answer["hold"]["id"])
 
 
 def _join(cast: Cast, answer: Any) -> None:
@@ -161,6 +196,27 @@ _TABLE = (
     Verb(
         *("redemption", 6, "/v1/redemptions", _redemption, "spend", _points, "available"),
         refusals=COMMON_REFUSALS | {"insufficient_points"},
+        learn=_remember_redemption,
+    ),
+    Verb(
+        *("refund", 2, "/v1/redemptions/{id}/refund", _refund, "unspend", _points, "redeemed"),
+        refusals=COMMON_REFUSALS | {"exceeds_redemption"},
+        about=lambda cast: cast.redemptions,
+    ),
+    Verb(
+        *("hold", 3, "/v1/holds", _hold, "hold", _points, "available"),
+        refusals=COMMON_REFUSALS | {"insufficient_points", "too_many_holds"},
+        learn=_remember_hold,
+    ),
+    Verb(
+        *("capture", 1.5, "/v1/holds/{id}/capture", _capture),
+        refusals=frozenset({"exceeds_hold", "hold_resolved", "hold_expired"}),
+        about=lambda cast: cast.holds,
+    ),
+    Verb(
+        *("release", 1, "/v1/holds/{id}/release", _release),
+        refusals=frozenset({"hold_resolved", "hold_expired"}),
+        about=lambda cast: cast.holds,
     ),
     Verb("settling", 0, _ACCRUAL, _settling_grant, "earn", _points, "issued", COMMON_REFUSALS),
     Verb("enrolment", 0.2, "/v1/members", _enrolment, refusals=frozenset({"identity_taken"}), learn=_join),
@@ -171,5 +227,6 @@ VERBS: Mapping[str, Verb] = {verb.name: verb for verb in _TABLE}
 
 def drawn(cast: Cast, *, for_file: bool = False) -> Verb:
     """A verb, by weight."""
-    verbs = [verb for verb in _TABLE if verb.in_files or not for_file]
+    can = [verb for verb in _TABLE if "{id}" not in verb.path or verb.about(cast)]
+    verbs = [verb for verb in can if verb.in_files or not for_file]
     return cast.chance.choices(verbs, [verb.weight for verb in verbs])[0]
