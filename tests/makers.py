@@ -8,24 +8,33 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
+from loyalty.domain.adjustments import Adjustment
 from loyalty.domain.books import BOOKS, Balance, Book, book_of
 from loyalty.domain.calendar import Calendar
 from loyalty.domain.claims import Claim, ReplayKey, reference_key
 from loyalty.domain.earning import Order
 from loyalty.domain.entries import Because, Entry
+from loyalty.domain.holds import HOLDS, Hold
 from loyalty.domain.ids import EntryId, FactId, LotId, MemberId, Mint
 from loyalty.domain.lots import LOTS, OPEN_LOTS, Lot, LotState, open_lot
 from loyalty.domain.members import GENESIS, MEMBERS, Member, Status, watch
 from loyalty.domain.programme import Expiry, Lifespan, Programme, Rung, Wallet
 from loyalty.domain.refusals import Refusal
+from loyalty.domain.returns import ReturnedLine
 from loyalty.domain.state import Draft, Moment, State
 from loyalty.domain.tiers import TierStep
 from loyalty.operations.accrue import Grant, Purchase
+from loyalty.operations.adjust import Adjust, Decide
 from loyalty.operations.command import Command, Receipt
 from loyalty.operations.door import Answer, Submission, answer
 from loyalty.operations.enrol import Enrol
+from loyalty.operations.hold import Capture, OpenHold, Release
+from loyalty.operations.membership import Close
 from loyalty.operations.redeem import Redeem
+from loyalty.operations.refund import Refund, redemption
+from loyalty.operations.returns import Return, Returned
 from loyalty.operations.sweep import Settle
+from loyalty.operations.transfer import Transfer
 
 NEVER = Expiry(Lifespan.NEVER_ENDS)
 NOON = "12:00"
@@ -150,9 +159,20 @@ def a_draft(
     return draft
 
 
+Part = tuple[str, int, int]
+"""A line of an order, or what comes back of it: line, quantity, amount in minor units."""
+
+
 def an_order(amount: int, *, currency: str = "CNY") -> Order:
-    line = {"line_id": "1", "sku": "LEGO-1", "category": "toys", "quantity": 1, "amount": amount}
-    return Order(currency, amount, [line])
+    return an_order_of(("1", 1, amount), currency=currency)
+
+
+def an_order_of(*parts: Part, currency: str = "CNY") -> Order:
+    lines = [
+        {"line_id": line_id, "sku": "LEGO-1", "category": "toys", "quantity": quantity, "amount": amount}
+        for line_id, quantity, amount in parts
+    ]
+    return Order(currency, sum(amount for _, _, amount in parts), lines)
 
 
 def rendered(outcome: Receipt | Refusal) -> tuple[int, bytes]:
@@ -161,7 +181,8 @@ def rendered(outcome: Receipt | Refusal) -> tuple[int, bytes]:
         return 409, orjson.dumps({"refused": outcome.code})
     entries = [entry.id for entry in outcome.entries]
     balances = {wallet: list(balance) for wallet, balance in outcome.balances.items()}
-    return 201, orjson.dumps({"entries": entries, "balances": balances})
+    taken = {"returned": outcome.said._asdict()} if isinstance(outcome.said, Returned) else {}
+    return 201, orjson.dumps({"entries": entries, "balances": balances, **taken})
 
 
 def a_claim(key: str, request: str = "the same request", *, client: str = "till", subject: str = "") -> Claim:
@@ -182,10 +203,12 @@ def buying(
     reference: str,
     source: str = "pos",
     currency: str = "CNY",
+    lines: Sequence[Part] = (),
 ) -> Purchase:
     day = programme.calendar.business_date(when)
     key = reference_key(programme, "accrual", source=source, reference=reference, day=day)
-    return Purchase(member_id, an_order(amount, currency=currency), Because(source, reference, "SH-1"), key, day)
+    order = an_order_of(*(lines or [("1", 1, amount)]), currency=currency)
+    return Purchase(member_id, order, Because(source, reference, "SH-1"), key, day)
 
 
 def granting(
@@ -216,10 +239,109 @@ def redeeming(
     source: str = "app",
     wallet: str = "points",
     discount_currency: str | None = None,
+    forced: bool = False,
 ) -> Redeem:
     day = programme.calendar.business_date(when)
     key = reference_key(programme, "redemption", source=source, reference=reference, day=day)
-    return Redeem(member_id, points, wallet, Because(source, reference), key, day, discount_currency)
+    return Redeem(member_id, points, wallet, Because(source, reference), key, day, discount_currency, forced)
+
+
+def holding(
+    programme: Programme,
+    member_id: MemberId,
+    points: int,
+    when: datetime,
+    *,
+    reference: str,
+    source: str = "pos",
+    wallet: str = "points",
+    lasts: timedelta = timedelta(minutes=10),
+) -> OpenHold:
+    day = programme.calendar.business_date(when)
+    key = reference_key(programme, "hold", source=source, reference=reference, day=day)
+    return OpenHold(member_id, points, wallet, lasts, Because(source, reference), key, day)
+
+
+def capturing(programme: Programme, hold: Hold, when: datetime, *, points: int | None = None) -> Capture:
+    return Capture(hold, points, programme.calendar.business_date(when))
+
+
+def releasing(programme: Programme, hold: Hold, when: datetime) -> Release:
+    return Release(hold, programme.calendar.business_date(when))
+
+
+def returning(
+    programme: Programme,
+    purchase: Entry,
+    when: datetime,
+    *,
+    reference: str,
+    source: str = "pos",
+    lines: Sequence[Part] | None = None,
+) -> Return:
+    """A return of these parts of the lines; of all that is left without any."""
+    day = programme.calendar.business_date(when)
+    key = reference_key(programme, "return", source=source, reference=reference, day=day)
+    parts = None if lines is None else tuple(ReturnedLine(*part) for part in lines)
+    bought_on = programme.calendar.business_date(purchase.occurred_at)
+    return Return(purchase, parts, Because(source, reference), key, day, bought_on)
+
+
+def refunding(
+    programme: Programme,
+    spent: Entry,
+    when: datetime,
+    *,
+    reference: str,
+    source: str = "app",
+    points: int | None = None,
+) -> Refund:
+    day = programme.calendar.business_date(when)
+    key = reference_key(programme, "refund", source=source, reference=reference, day=day)
+    return Refund(spent, redemption(spent), points, Because(source, reference), key, day)
+
+
+def transferring(
+    programme: Programme,
+    member_id: MemberId,
+    to: MemberId,
+    points: int,
+    when: datetime,
+    *,
+    reference: str,
+    source: str = "app",
+    wallet: str = "points",
+) -> Transfer:
+    day = programme.calendar.business_date(when)
+    key = reference_key(programme, "transfer", source=source, reference=reference, day=day)
+    return Transfer(member_id, to, points, wallet, Because(source, reference), key, day)
+
+
+def adjusting(
+    programme: Programme,
+    member_id: MemberId,
+    points: int,
+    when: datetime,
+    *,
+    reference: str,
+    source: str = "desk",
+    wallet: str = "points",
+    by: str = "clerk",
+) -> Adjust:
+    day = programme.calendar.business_date(when)
+    key = reference_key(programme, "adjustment", source=source, reference=reference, day=day)
+    return Adjust(member_id, points, wallet, Because(source, reference, None, "a mistake"), key, day, by)
+
+
+def deciding(
+    programme: Programme, adjustment: Adjustment, when: datetime, *, approve: bool = True, by: str = "manager"
+) -> Decide:
+    return Decide(adjustment, approve, by, programme.calendar.business_date(when))
+
+
+def closing(programme: Programme, member_id: MemberId, when: datetime) -> Close:
+    day = programme.calendar.business_date(when)
+    return Close(member_id, tuple(programme.wallets), Because(reason="asked to leave"), day)
 
 
 class Desk:
@@ -244,7 +366,7 @@ class Desk:
         return id_
 
     def buys(self, member_id: MemberId, amount: int, when: str, *, ref: str | None = None, **more: Any) -> Answer:
-        how = {name: more.pop(name) for name in ("currency", "source") if name in more}
+        how = {name: more.pop(name) for name in ("currency", "source", "lines") if name in more}
         ref = ref or self._next_reference()
         return self.does(buying(self.programme, member_id, amount, at(when), reference=ref, **how), at(when), **more)
 
@@ -255,10 +377,48 @@ class Desk:
         return self.does(granting(self.programme, member_id, points, at(when), reference=ref, **how), at(when), **more)
 
     def redeems(self, member_id: MemberId, points: int, when: str, *, ref: str | None = None, **more: Any) -> Answer:
-        names = ("wallet", "source", "discount_currency")
+        names = ("wallet", "source", "discount_currency", "forced")
         how = {name: more.pop(name) for name in names if name in more}
         ref = ref or self._next_reference()
         return self.does(redeeming(self.programme, member_id, points, at(when), reference=ref, **how), at(when), **more)
+
+    def holds(self, member_id: MemberId, points: int, when: str, *, ref: str | None = None, **more: Any) -> Answer:
+        how = {name: more.pop(name) for name in ("wallet", "source", "lasts") if name in more}
+        ref = ref or self._next_reference()
+        return self.does(holding(self.programme, member_id, points, at(when), reference=ref, **how), at(when), **more)
+
+    def captures(self, hold: Answer, when: str, *, points: int | None = None, **more: Any) -> Answer:
+        return self.does(capturing(self.programme, accepted(hold).said, at(when), points=points), at(when), **more)
+
+    def releases(self, hold: Answer, when: str, **more: Any) -> Answer:
+        return self.does(releasing(self.programme, accepted(hold).said, at(when)), at(when), **more)
+
+    def returns(self, purchase: Answer, when: str, *parts: Part, ref: str | None = None, **more: Any) -> Answer:
+        """Takes back the parts of the purchase's lines; all that is left of it where none are named."""
+        ref, entry = ref or self._next_reference(), accepted(purchase).entries[0]
+        return self.does(
+            returning(self.programme, entry, at(when), reference=ref, lines=parts or None), at(when), **more
+        )
+
+    def refunds(self, spent: Answer, when: str, *, points: int | None = None, ref: str | None = None) -> Answer:
+        ref, entry = ref or self._next_reference(), accepted(spent).entries[0]
+        return self.does(refunding(self.programme, entry, at(when), reference=ref, points=points), at(when))
+
+    def transfers(
+        self, member_id: MemberId, to: MemberId, points: int, when: str, *, ref: str | None = None, **how: Any
+    ) -> Answer:
+        ref = ref or self._next_reference()
+        return self.does(transferring(self.programme, member_id, to, points, at(when), reference=ref, **how), at(when))
+
+    def adjusts(self, member_id: MemberId, points: int, when: str, *, ref: str | None = None, **how: Any) -> Answer:
+        ref = ref or self._next_reference()
+        return self.does(adjusting(self.programme, member_id, points, at(when), reference=ref, **how), at(when))
+
+    def decides(self, adjustment: Answer, when: str, **how: Any) -> Answer:
+        return self.does(deciding(self.programme, accepted(adjustment).said, at(when), **how), at(when))
+
+    def closes(self, member_id: MemberId, when: str, **more: Any) -> Answer:
+        return self.does(closing(self.programme, member_id, at(when)), at(when), **more)
 
     def settles(self, member_id: MemberId, when: str, **more: Any) -> Answer:
         return self.does(Settle(member_id), at(when), **more)
@@ -295,11 +455,11 @@ class Desk:
         """Set fields of a member that no verb sets yet."""
         self.state.put(MEMBERS, member_id, self.member(member_id)._replace(**fields))
 
-    def owes(self, member_id: MemberId, points: int, wallet: str = "points") -> None:
-        """Leave the member in debt, as the return of a purchase whose points were spent will."""
-        book = book_of(self.state, member_id, wallet)
-        assert book.available == 0, "invariant 2: who owes has nothing available"
-        self.state.put(BOOKS, (member_id, wallet), book._replace(owed=points, issued=book.issued - points))
+    def owes(self, member_id: MemberId, points: int, wallet: str = "points", when: str = "2026-01-01") -> None:
+        """Leave the member in debt: it has spent offline what it does not have."""
+        assert self.balance(member_id, wallet).available == 0, "invariant 2: who owes has nothing available"
+        self.programme = self.programme._replace(forced_sources=self.programme.forced_sources | {"offline"})
+        accepted(self.redeems(member_id, points, when, wallet=wallet, source="offline", forced=True))
 
     def balance(self, member_id: MemberId, wallet: str = "points") -> Balance:
         return book_of(self.state, member_id, wallet).balance
@@ -309,6 +469,12 @@ class Desk:
 
     def entries(self, member_id: MemberId) -> list[Entry]:
         return [one for one in self.state.facts if isinstance(one, Entry) and one.member_id == member_id]
+
+    def hold(self, opened: Answer) -> Hold:
+        """The hold that was opened, as it is now."""
+        found = self.state.get(HOLDS, accepted(opened).said.id)
+        assert found is not None
+        return found
 
     def steps(self, member_id: MemberId) -> list[TierStep]:
         return [one for one in self.state.facts if isinstance(one, TierStep) and one.member_id == member_id]

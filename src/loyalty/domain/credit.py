@@ -10,7 +10,7 @@ from loyalty.domain.entries import NO_CAUSE, Because, Draw, Entry, Kind, Posting
 from loyalty.domain.holds import HOLDS, Hold, HoldStatus, give_back
 from loyalty.domain.ids import MemberId
 from loyalty.domain.journal import write_entry
-from loyalty.domain.lots import LOTS, Lot, take
+from loyalty.domain.lots import LOTS, Lot, draw_order, take
 from loyalty.domain.members import watch
 from loyalty.domain.state import Draft
 
@@ -18,7 +18,7 @@ from loyalty.domain.state import Draft
 def repayment(
     draft: Draft, member_id: MemberId, lots: Iterable[Lot], *, forgiven: int = 0
 ) -> tuple[list[Posting], list[Draw]]:
-    """What a credit to `available` must first pay back: postings available → owed, as draws on its lots.
+    """What a credit to `available` must first pay back: postings available → owed, as draws on its lots in draw order.
 
     The postings that credit `available` are written before these; the lots are of one wallet each. `forgiven` is what
     the same entry takes off the debt otherwise.
@@ -26,7 +26,7 @@ def repayment(
     postings: list[Posting] = []
     draws: list[Draw] = []
     owed: dict[str, int] = {}
-    for lot in lots:
+    for lot in sorted(lots, key=draw_order):
         debt = owed.setdefault(lot.wallet, book_of(draft, member_id, lot.wallet).owed - forgiven)
         paid = min(debt, lot.remaining)
         if paid:

@@ -26,13 +26,14 @@ def settle(draft: Draft, member_id: MemberId, until: datetime) -> None:
     waiting = [(lot.due_at, lot.id) for lot in _lots(draft, member_id) if lot.due_at is not None]
     heapify(waiting)
     while (moment := _next_due(draft, member_id, waiting)) is not None and moment <= until:
-        due = sorted(_taken(draft, waiting, moment), key=draw_order)
+        due = _taken(draft, waiting, moment)
         ripe = _mature(draft, member_id, moment, [lot for lot in due if lot.state == LotState.PENDING])
         freed = _release(draft, member_id, moment)
         for lot in (*ripe, *freed):
             if lot.expires_at is not None:
                 heappush(waiting, (lot.expires_at, lot.id))
-        _expire(draft, member_id, moment, [lot for lot in due if lot.state == LotState.AVAILABLE])
+        stale = [lot for lot in due if lot.state == LotState.AVAILABLE]
+        _expire(draft, member_id, moment, [*stale, *_taken(draft, waiting, moment)])
         if existing(draft, member_id).tier_until == moment:
             lapse(draft, member_id)
     draft.put(MEMBERS, member_id, existing(draft, member_id)._replace(due_at=moment))
@@ -54,13 +55,13 @@ def _next_due(draft: Draft, member_id: MemberId, waiting: list[tuple[datetime, L
 
 
 def _taken(draft: Draft, waiting: list[tuple[datetime, LotId]], moment: datetime) -> list[Lot]:
-    """The lots that wait for this very moment and still hold points; they wait no longer."""
-    taken = []
+    """The lots that wait for this very moment and still hold points, in draw order; they wait no longer."""
+    taken: dict[LotId, Lot] = {}  # one that a hold gave points back to waits twice
     while waiting and waiting[0][0] == moment:
         lot = draft.get(LOTS, heappop(waiting)[1])
         if lot is not None and lot.remaining:
-            taken.append(lot)
-    return taken
+            taken[lot.id] = lot
+    return sorted(taken.values(), key=draw_order)
 
 
 def _lots(draft: Draft, member_id: MemberId) -> list[Lot]:
@@ -68,7 +69,7 @@ def _lots(draft: Draft, member_id: MemberId) -> list[Lot]:
 
 
 def _mature(draft: Draft, member_id: MemberId, moment: datetime, lots: list[Lot]) -> list[Lot]:
-    """Make pending lots available: one entry for the moment. Returns them as they are now, before any repayment."""
+    """Make pending lots available: one entry for the moment. Returns them as they are now."""
     if not lots:
         return []
     ripe = [lot._replace(state=LotState.AVAILABLE.value) for lot in lots]
@@ -84,24 +85,24 @@ def _mature(draft: Draft, member_id: MemberId, moment: datetime, lots: list[Lot]
         postings=[*moved(ripe, debit="pending", credit="available"), *repaid],
         draws=draws,
     )
-    return ripe
+    return _now(draft, ripe)
 
 
 def _release(draft: Draft, member_id: MemberId, moment: datetime) -> list[Lot]:
     """End the holds whose time is over: an entry for each. Returns the lots that have their points back."""
-    freed: dict[LotId, None] = {}
+    freed: list[Lot] = []
     for hold in open_holds(draft, member_id):
         if hold.expires_at > moment:
             break
         date = draft.programme.calendar.business_date(moment)
         entry = release(draft, hold, HoldStatus.EXPIRED, occurred_at=moment, accounting_date=date)
-        freed.update(dict.fromkeys(draw.lot_id for draw in entry.draws if draw.points < 0))
-    return [lot for lot_id in freed if (lot := draft.get(LOTS, lot_id)) is not None]
+        freed += (lot for draw in entry.draws if draw.points < 0 and (lot := draft.get(LOTS, draw.lot_id)) is not None)
+    return _now(draft, freed)
 
 
 def _expire(draft: Draft, member_id: MemberId, moment: datetime, lots: list[Lot]) -> None:
     """Let available lots expire: one entry for the moment, dated its last valid day."""
-    lots = [now for lot in lots if (now := draft.get(LOTS, lot.id)) is not None]  # a hold may have given points back
+    lots = sorted(_now(draft, lots), key=draw_order)  # a hold may have given points back
     if not lots:
         return
     postings = moved(lots, debit="available", credit="expired")
@@ -115,3 +116,9 @@ def _expire(draft: Draft, member_id: MemberId, moment: datetime, lots: list[Lot]
         postings=postings,
         draws=draws,
     )
+
+
+def _now(draft: Draft, lots: list[Lot]) -> list[Lot]:
+    """The lots as they are now, each once, without those that hold nothing."""
+    found = (draft.get(LOTS, id_) for id_ in dict.fromkeys(lot.id for lot in lots))
+    return [lot for lot in found if lot is not None and lot.remaining]

@@ -35,8 +35,8 @@ class Adjust(NamedTuple):
 
     def decide(self, draft: Draft, at: datetime) -> Receipt:
         """The points have moved, or wait for approval. Raises InsufficientPoints, ReferenceTaken ..."""
-        draft.programme.wallet(self.wallet)
         existing(draft, self.member_id)
+        draft.programme.wallet(self.wallet)
         id_ = EntryId(draft.mint.next(self.member_id))
         take_reference(draft, self.reference, id_)
         limit = draft.programme.adjustment_limit

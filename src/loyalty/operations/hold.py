@@ -201,7 +201,7 @@ def _found(draft: Draft, asked: Hold) -> Hold:
 
 def _check_in_grace(draft: Draft, hold: Hold, at: datetime) -> None:
     """Raises HoldExpired."""
-    if at > hold.expires_at + draft.programme.hold_grace:
+    if at >= hold.expires_at + draft.programme.hold_grace:
         raise _ended(hold)
 
 

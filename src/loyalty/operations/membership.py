@@ -12,6 +12,7 @@ from loyalty.domain.journal import Event, write_entry
 from loyalty.domain.lots import EVERYTHING, OPEN_LOTS, LotState, all_open, let_lapse, moved
 from loyalty.domain.members import MEMBERS, Status, existing
 from loyalty.domain.refusals import MemberClosed
+from loyalty.domain.settle import settle
 from loyalty.domain.state import Draft, Need
 from loyalty.operations.command import Receipt
 
@@ -68,6 +69,7 @@ class Close(NamedTuple):
             )
             for hold in open_holds(draft, self.member_id)
         ]
+        settle(draft, self.member_id, at)  # what a hold gave back may have expired while it was held
         forfeited, entry = self._forfeit(draft)
         if entry is not None:
             entries.append(entry)

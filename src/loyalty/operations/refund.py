@@ -131,7 +131,7 @@ class Refund(NamedTuple):
             assert lot is not None, "a lot that was drawn from is loaded"
             grace = draft.programme.refund_grace_days
             if grace and lot.expires_at is not None and lot.expires_at <= at:
-                births.append(self._graced(draft, id_, lot, part, at + timedelta(days=grace)))
+                births.append(self._graced(draft, id_, lot, part, _end_of_day(draft, at, later=grace)))
             else:
                 back.append(put_back(draft, lot.id, part))
         assert not points, "invariant 5: no more comes back than was drawn"
@@ -148,7 +148,7 @@ class Refund(NamedTuple):
                 restored=0,
                 lapsed=0,
                 matures_at=None,
-                expires_at=_day_after(draft, until),
+                expires_at=until,
                 entry_id=id_,
                 source=self.because.source,
                 store=self.because.store,
@@ -182,7 +182,7 @@ def _spent(calculation: str) -> list[tuple[str, str, int]]:
     return spent
 
 
-def _day_after(draft: Draft, moment: datetime) -> datetime:
-    """The end of the business day that contains the moment."""
+def _end_of_day(draft: Draft, moment: datetime, *, later: int) -> datetime:
+    """The end of the business day that comes so many days after the one that contains the moment."""
     calendar = draft.programme.calendar
-    return calendar.day_start(calendar.business_date(moment) + timedelta(days=1))
+    return calendar.day_start(calendar.business_date(moment) + timedelta(days=later + 1))
