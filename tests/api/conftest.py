@@ -17,6 +17,7 @@ import orjson
 import pytest
 import pytest_asyncio
 from fastapi import FastAPI
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from loyalty.api.access import SCOPES_OF_ROLE, new_key
@@ -166,6 +167,12 @@ def refused(response: httpx2.Response, status: int, code: str) -> dict[str, Any]
     return problem
 
 
+async def patched(client: Client, path: str, body: dict[str, Any]) -> httpx2.Response:
+    """Send a change, under a key of its own."""
+    headers = {"Idempotency-Key": secrets.token_hex(8), "Content-Type": "application/json"}
+    return await client.send("PATCH", path, content=orjson.dumps(body), headers=headers)
+
+
 def a_reference() -> str:
     return f"R-{secrets.token_hex(8)}"
 
@@ -185,9 +192,55 @@ def a_redemption(member: Mapping[str, Any], points: int = 100, **changes: Any) -
     return {"member": named(member), "points": points, "source": "app", "reference": a_reference(), **changes}
 
 
+def whom(member: Mapping[str, Any]) -> dict[str, Any]:
+    return {"id": member["id"]}
+
+
+def a_hold(member: Mapping[str, Any], points: int = 1, **more: Any) -> dict[str, Any]:
+    plain = {"member": whom(member), "points": points, "expires_in": 30 * 24 * 3600, "source": "pos"}
+    return {**plain, "reference": a_reference(), **more}
+
+
+def a_refund(**more: Any) -> dict[str, Any]:
+    return {"source": "pos", "reference": a_reference(), **more}
+
+
+def an_adjustment(member: Mapping[str, Any], points: int = 1, **more: Any) -> dict[str, Any]:
+    plain = {"member": whom(member), "points": points, "reason": "counted twice", "source": "desk"}
+    return {**plain, "reference": a_reference(), **more}
+
+
+def a_return(accrual: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    return {"accrual": accrual, "source": "pos", "reference": a_reference(), **more}
+
+
+def a_transfer(giver: Mapping[str, Any], taker: Mapping[str, Any], points: int = 1, **more: Any) -> dict[str, Any]:
+    plain = {"from": whom(giver), "to": whom(taker), "points": points, "source": "app"}
+    return {**plain, "reference": a_reference(), **more}
+
+
 def named(member: Mapping[str, Any]) -> dict[str, Any]:
     """How a body names the member: an enrolment's answer by its id, anything else as it is."""
     return {"id": member["id"]} if "number" in member and "id" in member else dict(member)
+
+
+TABLES = (
+    *("member", "entry", "posting", "lot", "draw", "book", "hold", "reversal", "adjustment", "reference"),
+    *("identity", "person", "consent", "event", "net_spend", "tier_step"),
+)
+"""Everything that a write may touch, except what was answered."""
+_DIGESTS = " union all ".join(
+    f"select programme_id, '{table}', count(*), md5(string_agg(t::text, '' order by t::text)) from {table} t"
+    " where programme_id = any(:ids) group by 1, 2"
+    for table in TABLES
+)
+
+
+async def contents(owner: AsyncEngine, *shops: Shop) -> list[tuple[Any, ...]]:
+    """A digest of all rows that the programmes have in each of the tables."""
+    async with owner.connect() as connection:
+        found = await connection.execute(text(_DIGESTS), {"ids": [shop.programme.id for shop in shops]})
+        return sorted(tuple(row) for row in found)
 
 
 @pytest.hookimpl(tryfirst=True)
