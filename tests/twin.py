@@ -217,6 +217,7 @@ class World:
         self.wallet(fact.wallet)
         if fact.currency not in (None, self.rules.currency):
             raise Refused("currency_not_accepted")
+        self.reference_is_free("redemption", fact)
         if sum(lot.left for lot in self.usable(person, fact.wallet)) < fact.amount:
             raise Refused("insufficient_points")
         self.take_reference("redemption", fact)
@@ -224,9 +225,12 @@ class World:
         moves = [(fact.wallet, "available", "redeemed", fact.amount)]
         self.write(person, fact, "spend", fact.occurred_at, self.day(fact.occurred_at), moves, draws=draws)
 
-    def take_reference(self, kind: str, fact: Fact) -> None:
+    def reference_is_free(self, kind: str, fact: Fact) -> None:
         if (kind, fact.reference) in self.references:
             raise Refused("reference_taken")
+
+    def take_reference(self, kind: str, fact: Fact) -> None:
+        self.reference_is_free(kind, fact)
         self.references.add((kind, fact.reference))
 
     # --- time ---

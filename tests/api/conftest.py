@@ -17,6 +17,7 @@ import orjson
 import pytest
 import pytest_asyncio
 from fastapi import FastAPI
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from loyalty.api.access import SCOPES_OF_ROLE, new_key
@@ -93,12 +94,17 @@ class Client:
         return await self.send("GET", path, params={k: v for k, v in params.items() if v is not None})
 
     async def post(self, path: str, body: Any, *, key: str | None = "a new one", **params: Any) -> httpx2.Response:
+        return await self.write("POST", path, body, key=key, **params)
+
+    async def write(
+        self, method: str, path: str, body: Any, *, key: str | None = "a new one", **params: Any
+    ) -> httpx2.Response:
         """Send the body; under a key of its own unless the test names one."""
         content = body if isinstance(body, bytes) else orjson.dumps(body)
         headers = {"Content-Type": "application/json"}
         if key is not None:
             headers["Idempotency-Key"] = secrets.token_hex(8) if key == "a new one" else key
-        return await self.send("POST", path, content=content, headers=headers, params=params)
+        return await self.send(method, path, content=content, headers=headers, params=params)
 
     async def send(
         self, method: str, path: str, *, headers: Mapping[str, Any] | None = None, **more: Any
@@ -166,6 +172,11 @@ def refused(response: httpx2.Response, status: int, code: str) -> dict[str, Any]
     return problem
 
 
+async def patched(client: Client, path: str, body: dict[str, Any]) -> httpx2.Response:
+    """Send a change, under a key of its own."""
+    return await client.write("PATCH", path, body)
+
+
 def a_reference() -> str:
     return f"R-{secrets.token_hex(8)}"
 
@@ -185,9 +196,55 @@ def a_redemption(member: Mapping[str, Any], points: int = 100, **changes: Any) -
     return {"member": named(member), "points": points, "source": "app", "reference": a_reference(), **changes}
 
 
+def whom(member: Mapping[str, Any]) -> dict[str, Any]:
+    return {"id": member["id"]}
+
+
+def a_hold(member: Mapping[str, Any], points: int = 1, **more: Any) -> dict[str, Any]:
+    plain = {"member": whom(member), "points": points, "expires_in": 30 * 24 * 3600, "source": "pos"}
+    return {**plain, "reference": a_reference(), **more}
+
+
+def a_refund(**more: Any) -> dict[str, Any]:
+    return {"source": "pos", "reference": a_reference(), **more}
+
+
+def an_adjustment(member: Mapping[str, Any], points: int = 1, **more: Any) -> dict[str, Any]:
+    plain = {"member": whom(member), "points": points, "reason": "counted twice", "source": "desk"}
+    return {**plain, "reference": a_reference(), **more}
+
+
+def a_return(accrual: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    return {"accrual": accrual, "source": "pos", "reference": a_reference(), **more}
+
+
+def a_transfer(giver: Mapping[str, Any], taker: Mapping[str, Any], points: int = 1, **more: Any) -> dict[str, Any]:
+    plain = {"from": whom(giver), "to": whom(taker), "points": points, "source": "app"}
+    return {**plain, "reference": a_reference(), **more}
+
+
 def named(member: Mapping[str, Any]) -> dict[str, Any]:
     """How a body names the member: an enrolment's answer by its id, anything else as it is."""
     return {"id": member["id"]} if "number" in member and "id" in member else dict(member)
+
+
+TABLES = (
+    *("member", "entry", "posting", "lot", "draw", "book", "hold", "reversal", "adjustment", "reference"),
+    *("identity", "person", "consent", "event", "net_spend", "tier_step", "replay"),
+)
+"""Everything that a write may touch."""
+_DIGESTS = " union all ".join(
+    f"select programme_id, '{table}', count(*), md5(string_agg(t::text, '' order by t::text)) from {table} t"
+    " where programme_id = any(:ids) group by 1, 2"
+    for table in TABLES
+)
+
+
+async def contents(owner: AsyncEngine, *shops: Shop, but: str | None = None) -> list[tuple[Any, ...]]:
+    """A digest of all rows that the programmes have in each of the tables, `but` one."""
+    async with owner.connect() as connection:
+        found = await connection.execute(text(_DIGESTS), {"ids": [shop.programme.id for shop in shops]})
+        return sorted(tuple(row) for row in found if row[1] != but)
 
 
 @pytest.hookimpl(tryfirst=True)

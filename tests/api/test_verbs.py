@@ -1,15 +1,16 @@
 """Holds, returns, refunds, transfers, adjustments and closing, as a till and a desk meet them."""
 
-import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import orjson
+import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 
+from loyalty.api import holds, members, writing
 from loyalty.operations.verify import verify
-from tests.api.conftest import Client, Shop, ShopFactory, a_grant, a_redemption, accepted, an_order, refused
+from tests.api.conftest import Shop, ShopFactory, a_grant, a_hold, a_redemption, accepted, an_order, patched, refused
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -20,18 +21,9 @@ async def market(a_shop: ShopFactory, app: FastAPI) -> AsyncIterator[Shop]:
     assert (await verify(app.state.service.database, found.programme)).findings == []
 
 
-def a_hold(member: dict[str, Any], points: int, reference: str = "H-1", **more: Any) -> dict[str, Any]:
-    return {"member": {"id": member["id"]}, "points": points, "source": "pos", "reference": reference, **more}
-
-
 async def balance(shop: Shop, member: dict[str, Any]) -> dict[str, int]:
     found = await shop.balance(member)
     return {name: found[name] for name in ("pending", "available", "held", "owed")}
-
-
-async def patched(client: Client, path: str, body: dict[str, Any]) -> Any:
-    headers = {"Idempotency-Key": secrets.token_hex(8), "Content-Type": "application/json"}
-    return await client.send("PATCH", path, content=orjson.dumps(body), headers=headers)
 
 
 async def test_a_hold_is_captured_in_part_and_the_rest_is_given_back(market: Shop) -> None:
@@ -59,6 +51,48 @@ async def test_a_hold_is_released(market: Shop) -> None:
     released = accepted(await market.till.post(f"/v1/holds/{hold['id']}/release", {}))
     assert released["hold"]["status"] == "released"
     assert accepted(await market.till.get(f"/v1/holds/{hold['id']}"))["status"] == "released"
+    assert await balance(market, member) == {"pending": 0, "available": 500, "held": 0, "owed": 0}
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Moves the clock of the service ahead, in seconds from now."""
+
+    def ahead(seconds: int) -> None:
+        for module in (holds, members, writing):
+            monkeypatch.setattr(module, "wall_clock", lambda: datetime.now(UTC) + timedelta(seconds=seconds))
+
+    return ahead
+
+
+async def test_a_hold_ends_by_itself_and_is_read_as_ended_before_anybody_settles_it(
+    market: Shop, clock: Callable[[int], None]
+) -> None:
+    member = await market.enrols()
+    await market.gives(member, 500)
+    hold = accepted(await market.till.post("/v1/holds", a_hold(member, 300, expires_in=60)))["hold"]
+    path = f"/v1/holds/{hold['id']}"
+    clock(61)
+    assert accepted(await market.till.get(path))["status"] == "expired"
+    assert await balance(market, member) == {"pending": 0, "available": 500, "held": 0, "owed": 0}
+    refused(await market.till.post(f"{path}/release", {}), 409, "hold_expired")
+    clock(60 + 540)
+    refused(await market.till.post(f"{path}/capture", {"points": 301}), 409, "exceeds_hold")
+    accepted(await market.till.post("/v1/redemptions", a_redemption(member, 300)))
+    refused(await market.till.post(f"{path}/capture", {}), 409, "hold_expired")
+    late = accepted(await market.till.post(f"{path}/capture", {"points": 200}))
+    assert late["hold"]["status"] == "captured", "within the grace, and the points sufficed"
+    assert await balance(market, member) == {"pending": 0, "available": 0, "held": 0, "owed": 0}
+    refused(await market.till.post(f"{path}/capture", {}), 409, "hold_resolved")
+
+
+async def test_a_hold_is_not_captured_after_its_grace(market: Shop, clock: Callable[[int], None]) -> None:
+    member = await market.enrols()
+    await market.gives(member, 500)
+    hold = accepted(await market.till.post("/v1/holds", a_hold(member, 300, expires_in=60)))["hold"]
+    clock(60 + 602)
+    problem = refused(await market.till.post(f"/v1/holds/{hold['id']}/capture", {}), 409, "hold_expired")
+    assert problem["expires_at"] == hold["expires_at"]
     assert await balance(market, member) == {"pending": 0, "available": 500, "held": 0, "owed": 0}
 
 

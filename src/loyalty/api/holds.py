@@ -13,10 +13,11 @@ from loyalty.api.answers import Answer, WriteAnswer, to_json
 from loyalty.api.bodies import Body, MemberName, Points, Reference, Source, Store, Text, WalletName, parse_id
 from loyalty.api.documented import reads, writes
 from loyalty.api.lean import Call, Calling, LeanRoute
+from loyalty.api.service import wall_clock
 from loyalty.api.writing import Find, named, taken, write
 from loyalty.domain.claims import ReferenceKind
 from loyalty.domain.entries import Because
-from loyalty.domain.holds import LONGEST, Hold
+from loyalty.domain.holds import LONGEST, Hold, HoldStatus
 from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import HoldNotFound
@@ -124,8 +125,11 @@ async def release(call: Calling, id: str, body: ReleaseBody) -> Response:  # noq
 
 @router.get("/v1/holds/{id}", summary="One hold", **reads(MEMBERS_READ, HoldAnswer, 404))
 async def read(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
-    """As it was last settled: one whose time is over shows as open until the next write or sweep."""
-    return Response(to_json(_hold(await _found(id)(call))), media_type="application/json")
+    """As of now: a hold whose time is over has expired, even before a write or the sweep has settled it."""
+    hold = await _found(id)(call)
+    if hold.status == HoldStatus.OPEN and hold.expires_at <= call.caller.programme.now(wall_clock()):
+        hold = hold._replace(status=HoldStatus.EXPIRED.value)
+    return Response(to_json(_hold(hold)), media_type="application/json")
 
 
 def _found(id_: str) -> Find[Hold]:

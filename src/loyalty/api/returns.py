@@ -74,6 +74,12 @@ class ReturnedLineBody(Body):
     quantity: Quantity
     amount: Amount
 
+    @model_validator(mode="after")
+    def _something_comes_back(self) -> "ReturnedLineBody":
+        if not (self.quantity or self.amount):
+            raise ValueError("a line that comes back has a quantity, an amount or both")
+        return self
+
 
 class ReturnBody(Body):
     """What comes back of a purchase: lines, or all that is left of it."""

@@ -47,12 +47,15 @@ def bought(entry: Entry) -> Bought:
 
 
 def whatever_is_left(purchase: Bought, done: Mapping[str, Mapping[str, int]]) -> list[ReturnedLine]:
-    """The lines of a full return: all that has not come back yet."""
-    return [
+    """The lines of a full return: all that has not come back yet. Raises ExceedsPurchase when that is nothing."""
+    left = [
         line
         for line_id, of in purchase.lines.items()
         if any((line := ReturnedLine(line_id, *_left(of, line_id, done)))[1:])
     ]
+    if not left:
+        raise ExceedsPurchase("Nothing of the purchase is left to come back.")
+    return left
 
 
 def checked(

@@ -44,11 +44,11 @@ class OpenHold(NamedTuple):
         """The points are held, drawn earliest expiry first. Raises InsufficientPoints, TooManyHolds ..."""
         who_may_spend(draft, self.member_id)
         draft.programme.wallet(self.wallet)
+        id_ = EntryId(draft.mint.next(self.member_id))
+        take_reference(draft, self.reference, id_)
         if len(open_holds(draft, self.member_id)) >= MOST_OPEN:
             raise TooManyHolds(f"A member has at most {MOST_OPEN} open holds.", maximum=MOST_OPEN)
         check_covered(draft, self.member_id, self.wallet, self.points)
-        id_ = EntryId(draft.mint.next(self.member_id))
-        take_reference(draft, self.reference, id_)
         draws = take(draft, in_draw_order(draft, self.member_id, self.wallet), self.points)
         expires_at = at + self.lasts
         entry = write_entry(

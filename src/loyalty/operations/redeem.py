@@ -59,14 +59,14 @@ class Redeem(NamedTuple):
         who_may_spend(draft, self.member_id)
         draft.programme.wallet(self.wallet)
         value = self._value(draft.programme)
+        entry_id = EntryId(draft.mint.next(self.member_id))
+        take_reference(draft, self.reference, entry_id)
         available = book_of(draft, self.member_id, self.wallet).available
         if not self.forced:
             check_covered(draft, self.member_id, self.wallet, self.points)
         elif self.because.source not in draft.programme.forced_sources:
             raise SourceMayNotForce(f"The source {self.because.source!r} may not force a redemption.")
         covered = min(available, self.points)
-        entry_id = EntryId(draft.mint.next(self.member_id))
-        take_reference(draft, self.reference, entry_id)
         entry = write_entry(
             draft,
             self.member_id,

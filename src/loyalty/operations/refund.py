@@ -71,13 +71,13 @@ class Refund(NamedTuple):
     def decide(self, draft: Draft, at: datetime) -> Receipt:
         """The points are available again. Raises ExceedsRedemption, ReferenceTaken, MemberFrozen, MemberClosed."""
         who_may_earn(draft, self.member_id)
+        id_ = EntryId(draft.mint.next(self.member_id))
+        take_reference(draft, self.reference, id_)
         before, done = reversed_of(draft, self.entry.id)
         left = self.redemption.points - before
         points = left if self.points is None else self.points
         if points > left or not left:
             raise ExceedsRedemption(f"{left} points of the redemption are left to refund.", refundable=left)
-        id_ = EntryId(draft.mint.next(self.member_id))
-        take_reference(draft, self.reference, id_)
 
         by_lot = dict(done.get("lots", {}))
         wallet = self.redemption.wallet

@@ -67,14 +67,14 @@ class Return(NamedTuple):
         """The points are taken back. Raises NotAPurchase, LineUnknown, ExceedsPurchase, ReferenceTaken."""
         member = existing(draft, self.member_id)
         purchase = bought(self.purchase)
+        id_ = EntryId(draft.mint.next(self.member_id))
+        take_reference(draft, self.reference, id_)
         total, done = reversed_of(draft, self.purchase.id)
         lines = whatever_is_left(purchase, done) if self.lines is None else self.lines
         if not lines:
             raise ExceedsPurchase("Nothing of the purchase is left to come back.")
         come_back = checked(purchase, lines, done)
         to_take = self._to_take(draft, purchase, come_back["amount"], done.get("points", {}))
-        id_ = EntryId(draft.mint.next(self.member_id))
-        take_reference(draft, self.reference, id_)
 
         policy = Shortfall.WAIVED if member.status == Status.CLOSED else draft.programme.return_shortfall
         postings: list[Posting] = []

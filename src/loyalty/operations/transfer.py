@@ -48,9 +48,9 @@ class Transfer(NamedTuple):
         if self.to == self.member_id:
             raise SameMember("A member cannot give points to itself.")
         draft.programme.wallet(self.wallet)
-        check_covered(draft, self.member_id, self.wallet, self.points)
         id_ = EntryId(draft.mint.next(self.member_id))
         take_reference(draft, self.reference, id_)
+        check_covered(draft, self.member_id, self.wallet, self.points)
         draws = take(draft, in_draw_order(draft, self.member_id, self.wallet), self.points)
         given = write_entry(
             draft,
