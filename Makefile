@@ -5,6 +5,8 @@ DEMO_HOUSEHOLDS  ?= 150
 WORKERS          ?= auto
 BENCH            ?=
 CHAOS            ?=
+SOAK             ?= 1000000
+SEED             ?=
 LOCK_FLAGS       ?=
 
 BIN   := .venv/bin
@@ -13,7 +15,7 @@ CODE  := $(wildcard src bench migrations tests)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check bench chaos lock openapi schema clean
+.PHONY: help setup demo test check soak bench chaos lock openapi schema clean
 
 help: ## List the tasks
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -40,6 +42,9 @@ check: $(READY) ## Lint, types, layers, dependencies, contracts, migrations
 	$(BIN)/loyalty migrate --sql > .venv/migrations.sql
 	$(BIN)/squawk .venv/migrations.sql
 	$(BIN)/hadolint Dockerfile
+
+soak: $(READY) ## Hold the ledger in memory against its naive twin: SOAK=1000000 commands, SEED=random
+	$(BIN)/python -m tests.soak --commands $(SOAK) $(SEED:%=--seed %)
 
 bench: $(READY) ## Measure against the yardsticks: BENCH='name ...'
 	$(BIN)/python -m bench $(BENCH)

@@ -11,9 +11,11 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from loyalty.domain.adjustments import ADJUSTMENTS, Adjustment, Decision
 from loyalty.domain.books import ACCOUNTS, BOOKS, DEBIT_NORMAL, Balance, Book
 from loyalty.domain.claims import REFERENCES, REPLAYS, ReferenceKey, Replay, ReplayKey
-from loyalty.domain.entries import Because, Birth, Draw, Entry, Posting, sealed
+from loyalty.domain.entries import Because, Birth, Draw, Entry, Kind, Posting, sealed
+from loyalty.domain.holds import HOLDS, Hold, HoldStatus
 from loyalty.domain.ids import EntryId, FactId, LotId, MemberId, bucket_of
 from loyalty.domain.lots import LOTS, Lot
 from loyalty.domain.members import GENESIS, MEMBERS, Member
@@ -36,8 +38,8 @@ class Records:
     steps: list[TierStep]
     references: dict[ReferenceKey, EntryId]
     replays: dict[ReplayKey, Replay]
-    opening_debts: dict[Book_, int] = dataclasses.field(default_factory=dict)
-    """What members owed before their first entry: the return that leaves a debt is not written yet."""
+    holds: dict[EntryId, Hold]
+    adjustments: dict[EntryId, Adjustment]
 
     def entries_of(self, member_id: MemberId) -> list[Entry]:
         return [entry for entry in self.entries if entry.member_id == member_id]
@@ -58,6 +60,8 @@ def of_state(programme: Programme, state: State) -> Records:
         steps=[fact for fact in state.facts if isinstance(fact, TierStep)],
         references=dict(state.own(REFERENCES)),
         replays=dict(state.own(REPLAYS)),
+        holds=dict(state.own(HOLDS)),
+        adjustments=dict(state.own(ADJUSTMENTS)),
     )
 
 
@@ -100,6 +104,11 @@ async def of_database(connection: AsyncConnection, programme: Programme) -> Reco
         "source, reference, kind, business_date, entry_id", "reference where programme_id = :programme"
     )
     replays = await rows("client_id, subject, key, fingerprint, status, body", "replay where programme_id = :programme")
+    holds = [
+        Hold._make((*row, tuple(draws[row[0]])))
+        for row in await rows(", ".join(Hold._fields[:-1]), "hold where programme_id = :programme")
+    ]
+    adjustments = await rows(", ".join(Adjustment._fields), "adjustment where programme_id = :programme")
     return Records(
         programme=programme,
         members={MemberId(row[0]): Member(*row) for row in members},
@@ -109,6 +118,8 @@ async def of_database(connection: AsyncConnection, programme: Programme) -> Reco
         steps=[TierStep(*row) for row in steps],
         references={ReferenceKey(*row[:4]): EntryId(row[4]) for row in references},
         replays={ReplayKey(*row[:3]): Replay(*row[3:]) for row in replays},
+        holds={hold.id: hold for hold in holds},
+        adjustments={EntryId(row[0]): Adjustment(*row) for row in adjustments},
     )
 
 
@@ -148,6 +159,8 @@ def check(records: Records) -> None:
     balances_are_the_sum_of_postings(records)
     lots_keep_count_of_their_draws(records)
     references_belong_to_one_entry(records)
+    holds_are_resolved_at_most_once(records)
+    transfers_sum_to_zero(records)
     chains_are_unbroken(records)
     time_never_runs_backwards(records)
     nothing_due_is_overlooked(records)
@@ -177,31 +190,34 @@ def no_account_is_negative(records: Records) -> None:
 
 
 def lots_cover_the_balances(records: Records) -> None:
-    """Invariant 3, as far as there are no holds."""
+    """Invariant 3: lots cover what is pending and available, the draws of open holds what is held."""
     remaining: Counter[tuple[MemberId, str, str]] = Counter()
     for lot in records.lots.values():
         remaining[lot.member_id, lot.wallet, lot.state] += lot.remaining
+    held: Counter[Book_] = Counter()
+    for hold in records.holds.values():
+        assert sum(draw.points for draw in hold.draws) == hold.points, "invariant 3: the draws of a hold"
+        if hold.status == HoldStatus.OPEN:
+            held[hold.member_id, hold.wallet] += hold.points
     for (member_id, wallet), book in records.books.items():
         assert book.pending == remaining[member_id, wallet, "pending"], "invariant 3: pending"
         assert book.available == remaining[member_id, wallet, "available"], "invariant 3: available"
-        assert book.held == 0, "invariant 3: nothing is held without a hold"
+        assert book.held == held[member_id, wallet], "invariant 3: held"
+    assert set(held) <= records.books.keys()
     assert {key[:2] for key, points in remaining.items() if points} <= records.books.keys()
 
 
 def balances_are_the_sum_of_postings(records: Records) -> None:
     """Invariant 4, for the programme's side as well, and after each single entry."""
     sums: dict[Book_, Counter[str]] = defaultdict(Counter)
-    for (member_id, wallet), debt in records.opening_debts.items():
-        sums[member_id, wallet].update(owed=debt, issued=-debt)
     for entry in records.entries:
         for posting in entry.postings:
             moved = sums[entry.member_id, posting.wallet]
             moved[posting.debit] += posting.points if posting.debit in DEBIT_NORMAL else -posting.points
             moved[posting.credit] += -posting.points if posting.credit in DEBIT_NORMAL else posting.points
-        if not records.opening_debts:  # a debt may have been put there between two entries
-            for wallet, balance in entry.balances.items():
-                found = Balance(*(sums[entry.member_id, wallet][account] for account in Balance._fields))
-                assert balance == found, f"invariant 4: balances after entry {entry.sequence}"
+        for wallet, balance in entry.balances.items():
+            found = Balance(*(sums[entry.member_id, wallet][account] for account in Balance._fields))
+            assert balance == found, f"invariant 4: balances after entry {entry.sequence}"
     for key, book in records.books.items():
         assert book._asdict() == {account: sums[key][account] for account in ACCOUNTS}, "invariant 4"
     assert {key for key, moved in sums.items() if any(moved.values())} <= records.books.keys()
@@ -211,25 +227,96 @@ def lots_keep_count_of_their_draws(records: Records) -> None:
     """Invariant 5."""
     drawn: Counter[LotId] = Counter()
     restored: Counter[LotId] = Counter()
+    lapsed: Counter[LotId] = Counter()
     for entry in records.entries:
         for draw in entry.draws:
+            if entry.kind in (Kind.EXPIRE, Kind.FORFEIT):
+                lapsed[draw.lot_id] += draw.points
             (drawn if draw.points > 0 else restored)[draw.lot_id] += abs(draw.points)
             assert records.lots[draw.lot_id].wallet == draw.wallet, "invariant 5: a draw is of the lot's wallet"
     for lot in records.lots.values():
         assert lot.remaining == lot.points - lot.drawn + lot.restored, "invariant 5"
         assert 0 <= lot.remaining <= lot.points, "invariant 5"
-        assert (lot.drawn, lot.restored) == (drawn[lot.id], restored[lot.id]), "invariant 5: counters"
+        counted = (drawn[lot.id], restored[lot.id], lapsed[lot.id])
+        assert (lot.drawn, lot.restored, lot.lapsed) == counted, "invariant 5: counters"
+        assert lot.lapsed <= lot.points, "invariant 5: nothing lapses twice"
     births = Counter(birth.lot_id for entry in records.entries for birth in entry.births)
     assert births == Counter(list(records.lots)), "invariant 5: every lot was born once, in an entry"
 
 
+REFERENCE_KINDS = {
+    Kind.EARN: "accrual",
+    Kind.SPEND: "redemption",
+    Kind.HOLD: "hold",
+    Kind.RETURN: "return",
+    Kind.UNSPEND: "refund",
+    Kind.TRANSFER: "transfer",
+    Kind.ADJUST: "adjustment",
+}
+
+
 def references_belong_to_one_entry(records: Records) -> None:
-    """Invariant 7: what a member sent with a reference has its entry, and no two share one."""
-    named = {entry.id: entry.because for entry in records.entries if entry.because.reference is not None}
+    """Invariant 7: what came with a reference has its entry, or waits as an adjustment, and no two share one."""
+    named = {
+        entry.id: (entry.because.source, entry.because.reference, REFERENCE_KINDS[Kind(entry.kind)])
+        for entry in records.entries
+        if entry.because.reference is not None
+    }
+    for adjustment in records.adjustments.values():
+        approved = adjustment.status == Decision.APPROVED
+        assert (adjustment.id in named) is approved, "invariant 7: an adjustment has its entry once it is approved"
+        named[adjustment.id] = (adjustment.source, adjustment.reference, "adjustment")
     assert sorted(named) == sorted(records.references.values()), "invariant 7"
     for key, entry_id in records.references.items():
-        because = named[entry_id]
-        assert (because.source, because.reference) == (key.source, key.reference), "invariant 7"
+        assert named[entry_id] == (key.source, key.reference, key.kind), "invariant 7"
+
+
+def holds_are_resolved_at_most_once(records: Records) -> None:
+    """Invariant 8. A hold that ended by itself may be captured after that, within the grace: the one exception."""
+    opened = {entry.id: entry for entry in records.entries if entry.kind == Kind.HOLD}
+    assert opened.keys() == records.holds.keys(), "invariant 8: every hold was opened, once"
+    ends: dict[EntryId, list[Entry]] = {id_: [] for id_ in opened}
+    for entry in records.entries:
+        if entry.kind in (Kind.CAPTURE, Kind.RELEASE):
+            ends[orjson.loads(entry.calculation or "")["of"]].append(entry)
+    grace = records.programme.hold_grace
+    for hold in records.holds.values():
+        kinds = [entry.kind for entry in ends[hold.id]]
+        match hold.status:
+            case HoldStatus.OPEN:
+                assert kinds == [], "invariant 8: an open hold"
+            case HoldStatus.CAPTURED if len(kinds) == 2:
+                assert kinds == ["release", "capture"], "invariant 8: captured after it had ended by itself"
+                by_itself, late = ends[hold.id]
+                assert by_itself.occurred_at == hold.expires_at, "invariant 8: it ended by itself"
+                assert hold.expires_at <= late.effective_at < hold.expires_at + grace, "invariant 8: within the grace"
+            case HoldStatus.CAPTURED:
+                assert kinds == ["capture"], "invariant 8: captured"
+                assert ends[hold.id][0].effective_at < hold.expires_at, "invariant 8: captured in time"
+            case _:
+                assert kinds == ["release"], "invariant 8: released"
+        redeemed = [p.points for entry in ends[hold.id] for p in entry.postings if p.credit == "redeemed"]
+        assert sum(redeemed) == hold.captured, "invariant 8: what was captured"
+
+
+def transfers_sum_to_zero(records: Records) -> None:
+    """Invariant 9, for the programme and for every single transfer."""
+    in_all: Counter[str] = Counter()
+    for (_, wallet), book in records.books.items():
+        in_all[wallet] += book.transferred
+    assert not any(in_all.values()), f"invariant 9: {dict(in_all)}"
+    sides: dict[FactId, list[tuple[str, int]]] = defaultdict(list)
+    for entry in records.entries:
+        if entry.kind == Kind.TRANSFER:
+            [(wallet, change)] = [
+                (p.wallet, p.points * ((p.credit == "transferred") - (p.debit == "transferred")))
+                for p in entry.postings
+                if "transferred" in (p.debit, p.credit)
+            ]
+            sides[entry.fact_id].append((wallet, change))
+    for both in sides.values():
+        [(wallet, one), (same, other)] = both
+        assert (wallet, one) == (same, -other), "invariant 9: a transfer has two sides"
 
 
 def chains_are_unbroken(records: Records) -> None:
@@ -259,7 +346,9 @@ def nothing_due_is_overlooked(records: Records) -> None:
     """`due_at` is no later than whatever falls due next."""
     for member in records.members.values():
         lots = [lot for lot in records.lots.values() if lot.member_id == member.id and lot.remaining]
-        moments: list[datetime | None] = [*(lot.due_at for lot in lots), member.tier_until]
+        holds = [x for x in records.holds.values() if x.member_id == member.id and x.status == HoldStatus.OPEN]
+        moments: list[datetime | None] = [*(lot.due_at for lot in lots), *(x.expires_at for x in holds)]
+        moments.append(member.tier_until)
         earliest = min((moment for moment in moments if moment is not None), default=None)
         if earliest is not None:
             assert member.due_at is not None, f"something is due on {earliest}"

@@ -4,26 +4,14 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from loyalty.domain.ids import MemberId, bucket_of
 from loyalty.domain.programme import Programme
 from loyalty.operations.door import Answer, Submission, commit_batch
 from loyalty.operations.lanes import Lanes
 from loyalty.store.database import Database
 from tests import laws
 from tests.conftest import Urls, kept_programme
-
-_OWE = text(
-    """
-    insert into book
-    select :the_bucket, :the_programme, :the_member, :the_wallet, 0, 0, 0, debt, -debt, 0, 0, 0, 0, 0
-      from cast(:the_points as bigint) as debt
-    on conflict (bucket, programme_id, member_id, wallet)
-    do update set owed = book.owed + excluded.owed, issued = book.issued + excluded.issued
-    """
-)
 
 
 class Postgres:
@@ -72,22 +60,6 @@ class InPostgres:
         if self._through == "door":
             return await commit_batch(self._postgres.database, asks)
         return [await self._postgres.lanes.submit(ask) for ask in asks]
-
-    def owe(self, member_id: MemberId, wallet: str, points: int) -> None:
-        self._postgres.run(self._owe(member_id, wallet, points))
-
-    async def _owe(self, member_id: MemberId, wallet: str, points: int) -> None:
-        async with self._postgres.owner.begin() as connection:
-            await connection.execute(
-                _OWE,
-                {
-                    "the_bucket": bucket_of(member_id),
-                    "the_programme": self.programme.id,
-                    "the_member": member_id,
-                    "the_wallet": wallet,
-                    "the_points": points,
-                },
-            )
 
     def records(self) -> laws.Records:
         found: laws.Records = self._postgres.run(self._records())

@@ -34,6 +34,22 @@ class Rules(NamedTuple):
     cutover: timedelta
     wallets: tuple[WalletRule, ...]
     ladder: tuple[tuple[str, int], ...]
+    hold_grace: timedelta = timedelta(0)
+    refund_grace_days: int = 0
+    shortfall: str = "owed"
+    transfers: bool = False
+    limit: int | None = None
+    """Points above which an adjustment waits for a second person."""
+    forced: frozenset[str] = frozenset()
+    """Sources that may spend what is not there."""
+
+
+class Part(NamedTuple):
+    """A line of a purchase, or what comes back of one."""
+
+    line: str
+    quantity: int
+    amount: int
 
 
 class Fact(NamedTuple):
@@ -47,17 +63,35 @@ class Fact(NamedTuple):
     key: str | None = None
     dry_run: bool = False
     amount: int = 0
+    """Points; 0 for a capture or a refund of all there is."""
     wallet: str = "points"
     currency: str | None = None
+    source: str = "till"
     reference: str = ""
     pending_until: datetime | None = None
     expires_at: datetime | None = None
     identity: str | None = None
+    lines: tuple[Part, ...] = ()
+    """Of a purchase, or what comes back of it: nothing named is all of it."""
+    of: str = ""
+    """The fact that this one undoes, captures or decides."""
+    to: int = -1
+    lasts: timedelta = timedelta(0)
+    forced: bool = False
+    by: str = ""
+    approve: bool = True
+    status: str = ""
 
     @property
     def request(self) -> str:
         """What a repetition has in common with the first: all but its id and when it was learnt."""
         return repr(self._replace(id="", learnt_at=FOREVER, key=None, dry_run=False))
+
+
+Move = tuple[str, str, str, int]
+"""Wallet, debit, credit, points."""
+Draw = tuple[int, int]
+"""The number of a lot and points: negative when they are given back."""
 
 
 @dataclass
@@ -73,9 +107,67 @@ class Lot:
     matures: datetime | None
     expires: datetime | None
     order: tuple[str, int]
+    lapsed: int = 0
 
     def draw_order(self) -> tuple[datetime, datetime, tuple[str, int]]:
         return (self.expires or FOREVER, self.earned, self.order)
+
+
+@dataclass
+class Hold:
+    id: str
+    wallet: str
+    points: int
+    opened: datetime
+    ends: datetime
+    draws: list[Draw]
+    status: str = "open"
+    captured: int = 0
+
+
+@dataclass
+class Purchase:
+    day: date
+    lines: tuple[Part, ...]
+    earned: dict[str, int]
+    own: dict[str, Lot]
+    """The lot it created, by wallet."""
+    back: list[Part] = field(default_factory=list)
+    taken: dict[str, int] = field(default_factory=dict)
+
+    def left(self) -> list[Part]:
+        """What has not come back, line by line."""
+        return [
+            Part(
+                line,
+                quantity - sum(part.quantity for part in self.back if part.line == line),
+                amount - sum(part.amount for part in self.back if part.line == line),
+            )
+            for line, quantity, amount in self.lines
+        ]
+
+
+@dataclass
+class Redemption:
+    wallet: str
+    points: int
+    draws: list[Draw]
+    """The rest was forced: no lot covered it."""
+    given: list[Draw] = field(default_factory=list)
+    """What came back to which lot."""
+    forced_given: int = 0
+
+    def left(self) -> int:
+        return self.points - sum(points for _, points in self.given) - self.forced_given
+
+    def forced_left(self) -> int:
+        return self.points - sum(points for _, points in self.draws) - self.forced_given
+
+
+@dataclass
+class Adjustment:
+    fact: Fact
+    status: str = "awaiting_approval"
 
 
 @dataclass
@@ -85,11 +177,13 @@ class Person:
     tier: str
     since: datetime
     until: datetime | None = None
+    status: str = "active"
     lots: list[Lot] = field(default_factory=list)
+    holds: list[Hold] = field(default_factory=list)
+    owed: dict[str, int] = field(default_factory=dict)
     journal: list[dict[str, Any]] = field(default_factory=list)
     spent: list[tuple[date, int]] = field(default_factory=list)
     steps: list[tuple[str, str, datetime]] = field(default_factory=list)
-    debts: list[tuple[str, int]] = field(default_factory=list)
 
 
 class Refused(Exception):
@@ -121,9 +215,13 @@ class World:
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.people: dict[int, Person] = {}
-        self.references: set[tuple[str, str]] = set()
+        self.references: set[tuple[str, str, str]] = set()
         self.identities: set[str] = set()
         self.answered: dict[str, tuple[str, dict[str, Any]]] = {}
+        self.holds: dict[str, Hold] = {}
+        self.purchases: dict[str, Purchase] = {}
+        self.redemptions: dict[str, Redemption] = {}
+        self.adjustments: dict[str, Adjustment] = {}
 
     # --- hearing ---
 
@@ -143,30 +241,46 @@ class World:
         return answer
 
     def decide(self, fact: Fact) -> dict[str, Any]:
-        if fact.verb == "owe":
-            self.people[fact.who].debts.append((fact.wallet, fact.amount))
-            return {}
         if fact.occurred_at > fact.learnt_at + timedelta(minutes=5):
             raise Refused("occurred_at_in_future", curable=True)
-        person = self.people.get(fact.who)
-        now = min(fact.occurred_at, fact.learnt_at)
-        now = max(now, person.place) if person else now
-        if person:
+        concerned = [self.people[who] for who in dict.fromkeys((fact.who, fact.to)) if who in self.people]
+        present = [self.present(person, fact) for person in concerned]
+        for person, now in zip(concerned, present, strict=True):
             self.catch_up(person, now, fact)
         if fact.verb == "enrol":
-            person = self.enrol(fact)
-        elif person is None:
+            return {"balances": self.balances(self.enrol(fact))}
+        if fact.verb == "transfer" and not self.rules.transfers:
+            raise Refused("transfers_not_allowed")
+        person = self.known(fact.who)
+        said = getattr(self, fact.verb)(person, fact)
+        for one, now in zip(concerned, present, strict=True):
+            self.catch_up(one, now, fact)
+        return {"balances": self.balances(person), **(said or {})}
+
+    def present(self, person: Person, fact: Fact) -> datetime:
+        """Where the fact stands in the person's history, which never runs backwards."""
+        return max(person.place, min(fact.occurred_at, fact.learnt_at))
+
+    def known(self, who: int) -> Person:
+        if who not in self.people:
             raise Refused("member_not_found", curable=True)
-        elif fact.verb == "purchase":
-            self.purchase(person, fact)
-        elif fact.verb == "grant":
-            self.grant(person, fact)
-        elif fact.verb == "redeem":
-            self.redeem(person, fact)
-        self.catch_up(person, now, fact)
-        return {"balances": self.balances(person)}
+        return self.people[who]
+
+    # --- who may ---
+
+    def may_earn(self, person: Person) -> None:
+        if person.status in ("closed", "frozen"):
+            raise Refused(f"member_{person.status}")
+
+    def may_spend(self, person: Person) -> None:
+        self.may_earn(person)
+        if person.status == "earn_only":
+            raise Refused("member_earn_only")
 
     # --- verbs ---
+
+    def settle(self, person: Person, fact: Fact) -> None:
+        """Nothing but what is due."""
 
     def enrol(self, fact: Fact) -> Person:
         if fact.identity is not None:
@@ -179,85 +293,318 @@ class World:
         self.people[fact.who] = person
         return person
 
+    def status(self, person: Person, fact: Fact) -> None:
+        if person.status == "closed":
+            raise Refused("member_closed")
+        person.status = fact.status
+
     def purchase(self, person: Person, fact: Fact) -> None:
+        self.may_earn(person)
         if fact.currency != self.rules.currency:
             raise Refused("currency_not_accepted")
         self.take_reference("accrual", fact)
+        amount = sum(line.amount for line in fact.lines)
         gains = []
         for rule in self.rules.wallets:
             matures = fact.occurred_at + rule.pending if rule.pending else None
-            gains.append((rule.name, fact.amount * rule.points // rule.unit, matures, self.expiry(rule, fact)))
-        self.earn(person, fact, gains)
-        self.count_towards_tier(person, fact)
+            gains.append((rule.name, amount * rule.points // rule.unit, matures, self.expiry(rule, fact)))
+        own = self.earn(person, fact, gains)
+        day = self.day(fact.occurred_at)
+        earned = {name: points for name, points, _, _ in gains}
+        self.purchases[fact.id] = Purchase(day, fact.lines, earned, {lot.wallet: lot for lot in own})
+        person.spent.append((day, amount))
+        self.climb(person, day.year)
 
     def grant(self, person: Person, fact: Fact) -> None:
+        self.may_earn(person)
         rule = self.wallet(fact.wallet)
         expires = fact.expires_at or self.expiry(rule, fact)
-        later = fact.pending_until is not None and fact.pending_until > fact.occurred_at
-        usable_from = fact.pending_until if later and fact.pending_until else fact.occurred_at
+        reached = min(fact.occurred_at, fact.learnt_at)  # a till that runs ahead makes nothing due earlier
+        later = fact.pending_until is not None and fact.pending_until > reached
+        usable_from = fact.pending_until if later and fact.pending_until else reached
         if expires is not None and expires <= usable_from:
             raise Refused("dates_contradict")
         self.take_reference("accrual", fact)
         self.earn(person, fact, [(fact.wallet, fact.amount, fact.pending_until if later else None, expires)])
 
-    def earn(self, person: Person, fact: Fact, gains: list[tuple[str, int, datetime | None, datetime | None]]) -> None:
-        lots = []
-        for place, (wallet, points, matures, expires) in enumerate(gains):
-            if points:
-                number = len(person.lots)
-                pending = matures is not None
-                lot = Lot(number, wallet, points, points, pending, fact.occurred_at, matures, expires, (fact.id, place))
-                person.lots.append(lot)
-                lots.append(lot)
+    def earn(
+        self, person: Person, fact: Fact, gains: list[tuple[str, int, datetime | None, datetime | None]]
+    ) -> list[Lot]:
+        lots = [
+            self.lot(person, fact, wallet, points, fact.occurred_at, expires, matures)
+            for wallet, points, matures, expires in gains
+            if points
+        ]
         moves = [(lot.wallet, "issued", "pending" if lot.pending else "available", lot.points) for lot in lots]
-        births = [(lot.number, lot.wallet, lot.points, lot.earned, lot.matures, lot.expires) for lot in lots]
-        self.write(person, fact, "earn", fact.occurred_at, self.day(fact.occurred_at), moves, lots, births=births)
+        self.write(person, fact, "earn", moves, lots, births=lots)
+        return lots
 
     def redeem(self, person: Person, fact: Fact) -> None:
+        self.may_spend(person)
         self.wallet(fact.wallet)
         if fact.currency not in (None, self.rules.currency):
             raise Refused("currency_not_accepted")
         self.reference_is_free("redemption", fact)
-        if sum(lot.left for lot in self.usable(person, fact.wallet)) < fact.amount:
+        if fact.forced and fact.source not in self.rules.forced:
+            raise Refused("source_may_not_force")
+        covered = min(fact.amount, self.available(person, fact.wallet))
+        if covered < fact.amount and not fact.forced:
             raise Refused("insufficient_points")
         self.take_reference("redemption", fact)
+        draws = self.draw(self.usable(person, fact.wallet), covered)
+        sides = [("available", covered), ("owed", fact.amount - covered)]
+        moves = [(fact.wallet, account, "redeemed", points) for account, points in sides if points]
+        self.write(person, fact, "spend", moves, draws=draws)
+        self.redemptions[fact.id] = Redemption(fact.wallet, fact.amount, draws)
+
+    def refund(self, person: Person, fact: Fact) -> None:
+        """Points go back to where they came from: what was forced first, then what was drawn last."""
+        self.may_earn(person)
+        self.reference_is_free("refund", fact)
+        redemption = self.redemptions[fact.of]
+        wallet, points = redemption.wallet, fact.amount or redemption.left()
+        if not 0 < points <= redemption.left():
+            raise Refused("exceeds_redemption")
+        self.take_reference("refund", fact)
+        forced = min(points, redemption.forced_left())
+        forgiven = min(forced, person.owed.get(wallet, 0))
+        redemption.forced_given += forced
+        now = self.present(person, fact)
+        back, births, restored = list[Draw](), list[Lot](), list[Lot]()
+        missing = points - forced
+        for number, drawn in reversed(redemption.draws):
+            part = min(missing, drawn - sum(given for lot, given in redemption.given if lot == number))
+            if not part:
+                continue
+            missing -= part
+            redemption.given.append((number, part))
+            lot = person.lots[number]
+            if lot.expires and lot.expires <= now and self.rules.refund_grace_days:
+                last_day = self.day(now) + timedelta(days=self.rules.refund_grace_days)
+                end = self.start_of(last_day + timedelta(days=1))
+                births.append(self.lot(person, fact, wallet, part, lot.earned, end))
+            else:
+                lot.left += part
+                back.append((number, -part))
+                restored.append(lot)
+        if forced > forgiven:
+            new = self.lot(person, fact, wallet, forced - forgiven, fact.occurred_at, self.expiry_in(wallet, fact))
+            births.append(new)
+        sides = [("owed", forgiven), ("available", points - forgiven)]
+        moves = [(wallet, "redeemed", account, part) for account, part in sides if part]
+        self.write(person, fact, "unspend", moves, [*restored, *births], draws=back, births=births)
+
+    def hold(self, person: Person, fact: Fact) -> None:
+        self.may_spend(person)
+        self.wallet(fact.wallet)
+        self.reference_is_free("hold", fact)
+        if self.available(person, fact.wallet) < fact.amount:
+            raise Refused("insufficient_points")
+        self.take_reference("hold", fact)
         draws = self.draw(self.usable(person, fact.wallet), fact.amount)
-        moves = [(fact.wallet, "available", "redeemed", fact.amount)]
-        self.write(person, fact, "spend", fact.occurred_at, self.day(fact.occurred_at), moves, draws=draws)
+        opened = self.present(person, fact)
+        self.holds[fact.id] = Hold(fact.id, fact.wallet, fact.amount, opened, opened + fact.lasts, draws)
+        person.holds.append(self.holds[fact.id])
+        self.write(person, fact, "hold", [(fact.wallet, "available", "held", fact.amount)], draws=draws)
+
+    def capture(self, person: Person, fact: Fact) -> None:
+        hold = self.holds[fact.of]
+        points = fact.amount or hold.points
+        if hold.status in ("captured", "released"):
+            raise Refused("hold_resolved")
+        if points > hold.points:
+            raise Refused("exceeds_hold")
+        ended = hold.status == "expired"
+        if ended:
+            if self.present(person, fact) >= hold.ends + self.rules.hold_grace:
+                raise Refused("hold_expired")
+            self.may_spend(person)
+            if self.available(person, hold.wallet) < points:
+                raise Refused("hold_expired")
+        hold.status, hold.captured = "captured", points
+        if ended:
+            spent = self.draw(self.usable(person, hold.wallet), points)
+            self.write(person, fact, "capture", [(hold.wallet, "available", "redeemed", points)], draws=spent)
+        else:
+            rest = hold.points - points
+            spent, back = split(hold.draws, points)
+            moves = [(hold.wallet, "held", "redeemed", points)]
+            moves += [(hold.wallet, "held", "available", rest)] if rest else []
+            given, lots = self.give_back(person, back)
+            self.write(person, fact, "capture", moves, lots, draws=given)
+        self.redemptions[fact.id] = Redemption(hold.wallet, points, spent)
+
+    def release(self, person: Person, fact: Fact) -> None:
+        hold = self.holds[fact.of]
+        if hold.status in ("captured", "released"):
+            raise Refused("hold_resolved")
+        if hold.status == "expired":
+            raise Refused("hold_expired")
+        self.let_go(person, fact, hold, "released")
+
+    def let_go(self, person: Person, fact: Fact, hold: Hold, status: str, moment: datetime | None = None) -> None:
+        hold.status = status
+        given, lots = self.give_back(person, hold.draws)
+        moves = [(hold.wallet, "held", "available", hold.points)]
+        self.write(person, fact, "release", moves, lots, draws=given, moment=moment)
+
+    def take_back(self, person: Person, fact: Fact) -> dict[str, Any]:
+        """A return: what the purchase earned, less what the basket that remains earns, less what is gone already."""
+        if fact.of not in self.purchases:
+            raise Refused("not_a_purchase")
+        self.reference_is_free("return", fact)
+        purchase = self.purchases[fact.of]
+        left = {part.line: part for part in purchase.left()}
+        parts = list(fact.lines) or [part for part in left.values() if part.quantity or part.amount]
+        for part in parts:
+            if part.line not in left:
+                raise Refused("unknown_line")
+            if part.quantity > left[part.line].quantity or part.amount > left[part.line].amount:
+                raise Refused("exceeds_purchase")
+        if not parts:
+            raise Refused("exceeds_purchase")
+        self.take_reference("return", fact)
+        purchase.back += parts
+        remaining = sum(part.amount for part in purchase.left())
+        moves, draws = list[Move](), list[Draw]()
+        said: dict[str, dict[str, int]] = {"points": {}, "owed": {}, "withheld": {}}
+        policy = "waived" if person.status == "closed" else self.rules.shortfall
+        for rule in self.rules.wallets:
+            own = purchase.own.get(rule.name)
+            gone = purchase.taken.get(rule.name, 0) + (own.lapsed if own else 0)
+            due = purchase.earned[rule.name] - remaining * rule.points // rule.unit
+            missing = wanted = max(0, due - gone)
+            purchase.taken[rule.name] = purchase.taken.get(rule.name, 0) + wanted
+            others = [lot for lot in self.usable(person, rule.name) if lot is not own]
+            for account, lots in (
+                ("pending" if own and own.pending else "available", [own] if own else []),
+                ("available", others),
+            ):
+                drawn = self.draw(lots, missing)
+                if points := sum(points for _, points in drawn):
+                    moves.append((rule.name, account, "issued", points))
+                draws += drawn
+                missing -= points
+            owed = missing if policy == "owed" else 0
+            if owed:
+                moves.append((rule.name, "owed", "issued", owed))
+            said["points"][rule.name] = wanted - missing + owed
+            said["owed"][rule.name] = owed
+            said["withheld"][rule.name] = missing if policy == "withheld" else 0
+        self.write(person, fact, "return", moves, draws=draws)
+        person.spent.append((purchase.day, -sum(part.amount for part in parts)))
+        return {"returned": said}
+
+    def transfer(self, person: Person, fact: Fact) -> None:
+        self.may_spend(person)
+        other = self.known(fact.to)
+        self.may_earn(other)
+        if other is person:
+            raise Refused("same_member")
+        self.wallet(fact.wallet)
+        self.reference_is_free("transfer", fact)
+        if self.available(person, fact.wallet) < fact.amount:
+            raise Refused("insufficient_points")
+        self.take_reference("transfer", fact)
+        draws = self.draw(self.usable(person, fact.wallet), fact.amount)
+        self.write(person, fact, "transfer", [(fact.wallet, "available", "transferred", fact.amount)], draws=draws)
+        lots = []
+        for number, points in draws:
+            drawn = person.lots[number]
+            lots.append(self.lot(other, fact, fact.wallet, points, drawn.earned, drawn.expires))
+        self.write(other, fact, "transfer", [(fact.wallet, "transferred", "available", fact.amount)], lots, births=lots)
+
+    def adjust(self, person: Person, fact: Fact) -> None:
+        self.wallet(fact.wallet)
+        if ("adjustment", fact.source, fact.reference) in self.references:
+            raise Refused("reference_taken")
+        adjustment = Adjustment(fact)
+        if self.rules.limit is None or abs(fact.amount) <= self.rules.limit:
+            self.correct(person, fact, adjustment)
+        self.take_reference("adjustment", fact)
+        self.adjustments[fact.id] = adjustment
+
+    def decide_adjustment(self, person: Person, fact: Fact) -> None:
+        adjustment = self.adjustments[fact.of]
+        if adjustment.status != "awaiting_approval":
+            raise Refused("adjustment_decided")
+        if adjustment.fact.by == fact.by:
+            raise Refused("second_person_required")
+        if fact.approve:
+            self.correct(person, fact, adjustment)
+        else:
+            adjustment.status = "rejected"
+
+    def correct(self, person: Person, fact: Fact, adjustment: Adjustment) -> None:
+        wallet, points = adjustment.fact.wallet, adjustment.fact.amount
+        if points < 0:
+            self.may_spend(person)
+            if self.available(person, wallet) < -points:
+                raise Refused("insufficient_points")
+            draws = self.draw(self.usable(person, wallet), -points)
+            self.write(person, fact, "adjust", [(wallet, "available", "adjusted", -points)], draws=draws)
+        else:
+            self.may_earn(person)
+            lots = [self.lot(person, fact, wallet, points, fact.occurred_at, self.expiry_in(wallet, fact))]
+            self.write(person, fact, "adjust", [(wallet, "adjusted", "available", points)], lots, births=lots)
+        adjustment.status = "approved"
+
+    def close(self, person: Person, fact: Fact) -> None:
+        if person.status == "closed":
+            raise Refused("member_closed")
+        for hold in self.open_holds(person):
+            self.let_go(person, fact, hold, "released")
+        self.catch_up(person, self.present(person, fact), fact)
+        moves, draws = list[Move](), list[Draw]()
+        for rule in self.rules.wallets:
+            lots = sorted((lot for lot in person.lots if lot.wallet == rule.name), key=Lot.draw_order)
+            for account in ("pending", "available"):
+                moves += summed(
+                    (rule.name, account, "forfeited", lot.left)
+                    for lot in lots
+                    if lot.left and lot.pending == (account == "pending")
+                )
+            draws += self.let_lapse(lots)
+        if moves:
+            self.write(person, fact, "forfeit", moves, draws=draws)
+        person.status = "closed"
 
     def reference_is_free(self, kind: str, fact: Fact) -> None:
-        if (kind, fact.reference) in self.references:
+        if (kind, fact.source, fact.reference) in self.references:
             raise Refused("reference_taken")
 
     def take_reference(self, kind: str, fact: Fact) -> None:
         self.reference_is_free(kind, fact)
-        self.references.add((kind, fact.reference))
+        self.references.add((kind, fact.source, fact.reference))
 
     # --- time ---
 
     def catch_up(self, person: Person, now: datetime, fact: Fact) -> None:
-        """Let happen what is due by `now`, a moment at a time."""
+        """Let happen what is due by `now`, a moment at a time: maturing, then holds that end, then expiring."""
         while True:
             live = [lot for lot in person.lots if lot.left]
             moments = [lot.matures if lot.pending else lot.expires for lot in live]
-            moments.append(person.until)
+            moments += [person.until, *(hold.ends for hold in self.open_holds(person))]
             due = sorted(moment for moment in moments if moment is not None and moment <= now)
             if not due:
                 return
             moment = due[0]
             live.sort(key=Lot.draw_order)
             ripe = [lot for lot in live if lot.pending and lot.matures == moment]
-            stale = [lot for lot in live if not lot.pending and lot.expires == moment]
             if ripe:
                 for lot in ripe:
                     lot.pending = False
                 moves = summed((lot.wallet, "pending", "available", lot.left) for lot in ripe)
-                self.write(person, fact, "mature", moment, self.day(moment), moves, ripe)
+                self.write(person, fact, "mature", moves, ripe, moment=moment)
+            for hold in self.open_holds(person):
+                if hold.ends == moment:
+                    self.let_go(person, fact, hold, "expired", moment)
+            stale = [lot for lot in person.lots if lot.left and not lot.pending and lot.expires == moment]
             if stale:
+                stale.sort(key=Lot.draw_order)
                 moves = summed((lot.wallet, "available", "expired", lot.left) for lot in stale)
-                draws = self.draw(stale, sum(lot.left for lot in stale))
                 last_day = self.day(moment - timedelta(microseconds=1))
-                self.write(person, fact, "expire", moment, last_day, moves, draws=draws)
+                self.write(person, fact, "expire", moves, draws=self.let_lapse(stale), moment=moment, day=last_day)
             if person.until == moment:
                 self.lapse(person)
 
@@ -266,19 +613,23 @@ class World:
         person: Person,
         fact: Fact,
         kind: str,
-        occurred_at: datetime,
-        accounting_date: date,
-        moves: list[tuple[str, str, str, int]],
+        moves: list[Move],
         credited: list[Lot] | None = None,
         *,
-        draws: list[tuple[int, int]] | None = None,
-        births: list[Any] | None = None,
+        draws: list[Draw] | None = None,
+        births: list[Lot] | None = None,
+        moment: datetime | None = None,
+        day: date | None = None,
     ) -> None:
-        """A line of the journal. Whatever became available pays debts first."""
+        """A line of the journal. Whatever became available pays debts first, in draw order."""
+        occurred_at = moment or fact.occurred_at
         moves, draws = list(moves), list(draws or ())
-        for lot in credited or ():
-            if not lot.pending and (paid := min(lot.left, self.owed(person, lot.wallet, moves))):
+        for wallet, debit, credit, points in moves:
+            self.owe(person, wallet, debit, credit, points)
+        for lot in sorted(credited or (), key=Lot.draw_order):
+            if not lot.pending and (paid := min(lot.left, person.owed.get(lot.wallet, 0))):
                 moves.append((lot.wallet, "available", "owed", paid))
+                self.owe(person, *moves[-1])
                 draws += self.draw([lot], paid)
         person.place = max(person.place, min(occurred_at, fact.learnt_at))
         person.learnt = max(person.learnt, fact.learnt_at)
@@ -287,20 +638,43 @@ class World:
             "occurred_at": occurred_at,
             "effective_at": person.place,
             "recorded_at": person.learnt,
-            "accounting_date": accounting_date,
+            "accounting_date": day or self.day(occurred_at),
             "postings": moves,
             "draws": draws,
-            "births": births or [],
+            "births": [(x.number, x.wallet, x.points, x.earned, x.matures, x.expires) for x in births or ()],
+            "balances": self.balances(person),
         }
         person.journal.append(line)
-        line["balances"] = self.balances(person)
+
+    def owe(self, person: Person, wallet: str, debit: str, credit: str, points: int) -> None:
+        change = points * ((debit == "owed") - (credit == "owed"))
+        person.owed[wallet] = person.owed.get(wallet, 0) + change
 
     # --- lots and balances ---
+
+    def lot(
+        self,
+        person: Person,
+        fact: Fact,
+        wallet: str,
+        points: int,
+        earned: datetime,
+        expires: datetime | None,
+        matures: datetime | None = None,
+    ) -> Lot:
+        """A new lot, available unless it matures."""
+        number = len(person.lots)
+        lot = Lot(number, wallet, points, points, matures is not None, earned, matures, expires, (fact.id, number))
+        person.lots.append(lot)
+        return lot
 
     def usable(self, person: Person, wallet: str) -> list[Lot]:
         return sorted((x for x in person.lots if x.wallet == wallet and not x.pending), key=Lot.draw_order)
 
-    def draw(self, lots: list[Lot], points: int) -> list[tuple[int, int]]:
+    def available(self, person: Person, wallet: str) -> int:
+        return sum(lot.left for lot in self.usable(person, wallet))
+
+    def draw(self, lots: list[Lot], points: int) -> list[Draw]:
         draws = []
         for lot in lots:
             if part := min(points, lot.left):
@@ -309,10 +683,21 @@ class World:
                 draws.append((lot.number, part))
         return draws
 
-    def owed(self, person: Person, wallet: str, also: list[tuple[str, str, str, int]]) -> int:
-        moves: list[tuple[str, str, str, int]] = [move for line in person.journal for move in line["postings"]] + also
-        paid = sum(points for name, _, credit, points in moves if name == wallet and credit == "owed")
-        return sum(points for name, points in person.debts if name == wallet) - paid
+    def let_lapse(self, lots: list[Lot]) -> list[Draw]:
+        draws = [(lot.number, lot.left) for lot in lots if lot.left]
+        for lot in lots:
+            lot.lapsed += lot.left
+            lot.left = 0
+        return draws
+
+    def give_back(self, person: Person, draws: list[Draw]) -> tuple[list[Draw], list[Lot]]:
+        """What was drawn last goes back first."""
+        for number, points in draws:
+            person.lots[number].left += points
+        return [(number, -points) for number, points in reversed(draws)], [person.lots[number] for number, _ in draws]
+
+    def open_holds(self, person: Person) -> list[Hold]:
+        return sorted((x for x in person.holds if x.status == "open"), key=lambda hold: (hold.ends, hold.id))
 
     def balances(self, person: Person) -> dict[str, list[int]]:
         """Pending, available, held and owed, by wallet."""
@@ -321,16 +706,15 @@ class World:
             lots = [lot for lot in person.lots if lot.wallet == rule.name]
             pending = sum(lot.left for lot in lots if lot.pending)
             available = sum(lot.left for lot in lots if not lot.pending)
-            found[rule.name] = [pending, available, 0, self.owed(person, rule.name, [])]
+            held = sum(hold.points for hold in person.holds if hold.status == "open" and hold.wallet == rule.name)
+            found[rule.name] = [pending, available, held, person.owed.get(rule.name, 0)]
         return found
 
     # --- tiers ---
 
-    def count_towards_tier(self, person: Person, fact: Fact) -> None:
-        day = self.day(fact.occurred_at)
-        person.spent.append((day, fact.amount))
-        reached = self.reached(person, day.year)
-        until = self.start_of(date(day.year + 2, 1, 1))
+    def climb(self, person: Person, year: int) -> None:
+        reached = self.reached(person, year)
+        until = self.start_of(date(year + 2, 1, 1))
         current = [tier for tier, _ in self.rules.ladder].index(person.tier)
         if reached == 0 or until <= person.place:
             return
@@ -383,11 +767,25 @@ class World:
             except ValueError:
                 last -= 1
 
+    def expiry_in(self, wallet: str, fact: Fact) -> datetime | None:
+        return self.expiry(self.wallet(wallet), fact)
+
     def wallet(self, name: str) -> WalletRule:
         for rule in self.rules.wallets:
             if rule.name == name:
                 return rule
         raise Refused("unknown_wallet")
+
+
+def split(draws: list[Draw], points: int) -> tuple[list[Draw], list[Draw]]:
+    """The draws that cover `points`, what was drawn first first, and those that are left."""
+    covered, rest = [], []
+    for number, drawn in draws:
+        part = min(points, drawn)
+        points -= part
+        covered += [(number, part)] if part else []
+        rest += [(number, drawn - part)] if drawn > part else []
+    return covered, rest
 
 
 def summed(moves: Any) -> list[tuple[str, str, str, int]]:
@@ -402,10 +800,12 @@ def picture(world: World) -> dict[int, dict[str, Any]]:
     """Everybody's history and what they hold, to be compared with the ledger's."""
     return {
         who: {
+            "status": person.status,
             "tier": (person.tier, person.since, person.until),
             "steps": person.steps,
             "journal": person.journal,
             "balances": world.balances(person),
+            "holds": sorted((x.opened, x.ends, x.wallet, x.points, x.captured, x.status) for x in person.holds),
             "lots": [
                 (x.number, x.wallet, x.pending, x.points, x.left, x.earned, x.matures, x.expires) for x in person.lots
             ],

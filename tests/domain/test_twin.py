@@ -3,10 +3,19 @@
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.machine import LASTING_RULES, RULES, InMemory, machine
+from tests import soak
+from tests.machine import LASTING_RULES, RULES, STRICT_RULES, InMemory, machine
 from tests.twin import Rules
 
 
-@pytest.mark.parametrize("rules", [RULES, LASTING_RULES], ids=["points expire", "points last"])
+@pytest.mark.parametrize(
+    "rules", [RULES, STRICT_RULES, LASTING_RULES], ids=["points expire", "nothing is forgiven", "points last"]
+)
 def test_the_ledger_and_its_twin_agree_after_every_step(rules: Rules) -> None:
     run_state_machine_as_test(machine(InMemory, rules))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_small_soak_finds_nothing(seed: int) -> None:
+    """The beginning of what `make soak` does at length."""
+    soak.live(seed)

@@ -12,7 +12,6 @@ from loyalty.domain.journal import write_entry
 from loyalty.domain.lots import LOTS, OPEN_LOTS, Lot, in_draw_order, take
 from loyalty.domain.members import MEMBERS, Status, existing
 from loyalty.domain.programme import Shortfall
-from loyalty.domain.refusals import ExceedsPurchase
 from loyalty.domain.returns import Bought, ReturnedLine, bought, checked, due_back, whatever_is_left
 from loyalty.domain.reversals import REVERSALS, reverse, reversed_of
 from loyalty.domain.state import Draft, Need
@@ -71,8 +70,6 @@ class Return(NamedTuple):
         take_reference(draft, self.reference, id_)
         total, done = reversed_of(draft, self.purchase.id)
         lines = whatever_is_left(purchase, done) if self.lines is None else self.lines
-        if not lines:
-            raise ExceedsPurchase("Nothing of the purchase is left to come back.")
         come_back = checked(purchase, lines, done)
         to_take = self._to_take(draft, purchase, come_back["amount"], done.get("points", {}))
 
