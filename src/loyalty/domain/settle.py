@@ -54,13 +54,13 @@ def _next_due(draft: Draft, member_id: MemberId, waiting: list[tuple[datetime, L
 
 
 def _taken(draft: Draft, waiting: list[tuple[datetime, LotId]], moment: datetime) -> list[Lot]:
-    """The lots that wait for this very moment and still hold points; they wait no longer."""
-    taken = []
+    """The lots that wait for this very moment and still hold points, each once; they wait no longer."""
+    taken: dict[LotId, Lot] = {}
     while waiting and waiting[0][0] == moment:
         lot = draft.get(LOTS, heappop(waiting)[1])
         if lot is not None and lot.remaining:
-            taken.append(lot)
-    return taken
+            taken[lot.id] = lot  # one that a hold has given points back to waits twice
+    return list(taken.values())
 
 
 def _lots(draft: Draft, member_id: MemberId) -> list[Lot]:
