@@ -3,11 +3,24 @@
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import orjson
 
 from loyalty.api import problems
 from loyalty.domain import refusals
-from tests.api.conftest import Contract, Shop, accepted, an_order, refused
+from tests.api.conftest import (
+    Contract,
+    Shop,
+    a_grant,
+    a_hold,
+    a_redemption,
+    a_refund,
+    a_return,
+    accepted,
+    an_adjustment,
+    an_order,
+    refused,
+)
 
 KEPT = Path(__file__).parents[2] / "openapi" / "loyalty.json"
 
@@ -61,6 +74,51 @@ async def test_every_read_answers_what_its_schema_says(shop: Shop) -> None:
         accepted(await shop.till.get(f"/v1/members/{member['id']}{path}"))
     accepted(await shop.till.get(f"/v1/entries/{said['entry']['id']}"))
     accepted(await shop.client("finance").get("/v1/ledger/trial-balance", as_of="2026-11-22"))
+
+
+async def test_every_link_leads_where_it_says(shop: Shop, contract: Contract) -> None:
+    """The id that an answer holds is the one that the other operation takes."""
+    at = {operation["operationId"]: (method, path) for method, path, operation in contract.operations()}
+    admin, desk = shop.client("admin"), shop.client("desk")
+    followed = 0
+
+    async def follow(source: str, said: httpx2.Response) -> None:
+        nonlocal followed
+        links = contract.document["paths"][source]["post"]["responses"][str(said.status_code)]["links"]
+        for link in links.values():
+            found = said.json()
+            for name in link["parameters"]["id"].removeprefix("$response.body#/").split("/"):
+                found = found[name]
+            method, path = at[link["operationId"]]
+            path = path.format(id=found)
+            if method == "GET":
+                assert (await admin.get(path)).status_code == 200, path
+            else:
+                body = a_refund() if path.endswith("refund") else {}
+                assert (await admin.post(path, body, dry_run="true", key=None)).status_code == 201, path
+            followed += 1
+
+    async def says(path: str, body: Any, *, under: str | None = None) -> httpx2.Response:
+        client = desk if path == "/v1/adjustments" else admin
+        said = await client.post(path, body)
+        await follow(under or path, said)
+        return said
+
+    member = (await says("/v1/members", {})).json()
+    await says("/v1/accruals", a_grant(member))
+    sold = (await says("/v1/accruals", an_order(member))).json()
+    await says("/v1/redemptions", a_redemption(member))
+    hold = (await says("/v1/holds", a_hold(member, 10))).json()["hold"]["id"]
+    await says(f"/v1/holds/{hold}/capture", {}, under="/v1/holds/{id}/capture")
+    await says("/v1/returns", a_return({"entry": sold["entry"]["id"]}, full=True))
+    await says("/v1/adjustments", an_adjustment(member, 10_001))
+    linked = [
+        link
+        for _, _, operation in contract.operations()
+        for answer in operation["responses"].values()
+        for link in answer.get("links", {})
+    ]
+    assert followed >= len(linked) > 15, "all of them were followed"
 
 
 async def test_a_tier_tells_what_the_next_one_takes(shop: Shop) -> None:

@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 
 from loyalty.domain.books import Balance, Book
-from loyalty.domain.entries import Entry
+from loyalty.domain.claims import ReferenceKey
+from loyalty.domain.entries import Because, Entry
 from loyalty.domain.lots import Lot
 from loyalty.domain.programme import Expiry, Lifespan
 from loyalty.domain.settle import settle
 from loyalty.domain.state import Draft
+from loyalty.operations.hold import OpenHold
 from tests.makers import (
     Desk,
     a_calendar,
@@ -261,6 +263,26 @@ def test_lots_that_mature_together_repay_in_draw_order() -> None:
     desk.settles(anna, "2026-01-17")
     assert [lot.remaining for lot in desk.lots(anna)] == [50, 0], "what expires first pays first"
     assert desk.book(anna) == Book(available=50, issued=200, redeemed=150)
+
+
+@pytest.mark.parametrize("ends", ["2026-01-03", "2026-01-10"], ids=["before the lot", "with the lot"])
+def test_a_lot_that_a_hold_has_given_points_back_to_expires_once(ends: str) -> None:
+    desk = Desk()
+    anna = desk.enrols()
+    desk.gives(anna, 100, "2026-01-01", expires_at="2026-01-10")
+    hold = OpenHold(
+        member_id=anna,
+        points=40,
+        wallet="points",
+        lasts=at(ends) - at("2026-01-02"),
+        because=Because("pos", "H-1"),
+        reference=ReferenceKey("pos", "H-1", "hold"),
+        business_date=day("2026-01-02"),
+    )
+    accepted(desk.does(hold, at("2026-01-02")))
+    desk.settles(anna, "2026-02-01")
+    assert told(desk.entries(anna))[-2:] == [("release", ends, 40), ("expire", "2026-01-10", 100)]
+    assert desk.book(anna) == Book(issued=100, expired=100)
 
 
 def test_a_debt_leaves_nothing_to_spend() -> None:

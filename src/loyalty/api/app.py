@@ -28,6 +28,7 @@ from loyalty.api import (
     transfers,
 )
 from loyalty.api.answers import ProblemAnswer
+from loyalty.api.links import add_links
 from loyalty.api.observed import Observed
 from loyalty.api.problems import MEDIA_TYPE, Problem, body_of_refusal, published, response_to_problem
 from loyalty.api.service import Service
@@ -137,5 +138,6 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             "key": {"type": "http", "scheme": "bearer", "description": "An API key: `Bearer lk_...`."}
         }
         document["x-problems"] = published()
+        add_links(document)
         app.openapi_schema = document
     return app.openapi_schema
