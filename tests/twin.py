@@ -193,8 +193,9 @@ class World:
     def grant(self, person: Person, fact: Fact) -> None:
         rule = self.wallet(fact.wallet)
         expires = fact.expires_at or self.expiry(rule, fact)
-        later = fact.pending_until is not None and fact.pending_until > fact.occurred_at
-        usable_from = fact.pending_until if later and fact.pending_until else fact.occurred_at
+        begins = min(fact.occurred_at, fact.learnt_at)
+        later = fact.pending_until is not None and fact.pending_until > begins
+        usable_from = fact.pending_until if later and fact.pending_until else begins
         if expires is not None and expires <= usable_from:
             raise Refused("dates_contradict")
         self.take_reference("accrual", fact)
