@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loyalty.domain.bounds import MAX_POINTS
 from loyalty.domain.entries import Birth, Draw, Posting
 from loyalty.domain.lots import (
+    EVERYTHING,
     LOTS,
     OPEN_LOTS,
     Lot,
@@ -165,3 +167,7 @@ def test_a_new_lot_is_listed_and_its_birth_says_what_never_changes() -> None:
         lot.id, "points", 10, at("2026-01-01"), at("2026-02-01"), at("2026-03-01"), "brand"
     )
     assert lot in set(known_lots(draft, a_member_id(1), "points"))
+
+
+def test_everything_is_more_than_a_book_can_hold_and_still_a_bigint() -> None:
+    assert MAX_POINTS < EVERYTHING < 2**63

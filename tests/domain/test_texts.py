@@ -4,7 +4,6 @@ import pytest
 
 from loyalty.domain.texts import TwinNames, is_clean, is_plain, refuse_twins
 
-
 CLEAN = ["", "plain", "带空格 的", "a\u00a0b", "a\u200db", "\u00a0", "~", "\U0001f9f1", "\ue000"]
 
 
