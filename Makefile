@@ -7,6 +7,7 @@ BENCH            ?=
 CHAOS            ?=
 SOAK             ?= 1000000
 SEED             ?=
+MUTANTS          ?=
 LOCK_FLAGS       ?=
 
 BIN   := .venv/bin
@@ -15,7 +16,7 @@ CODE  := $(wildcard src bench migrations tests)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check soak bench chaos lock openapi schema clean
+.PHONY: help setup demo test check soak bench chaos mutants lock openapi schema clean
 
 help: ## List the tasks
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -51,6 +52,9 @@ bench: $(READY) ## Measure against the yardsticks: BENCH='name ...'
 
 chaos: $(READY) ## Break everything around the service, look for a lie: CHAOS='--faults 200 --seed 7'
 	$(BIN)/python -m bench.chaos $(CHAOS)
+
+mutants: $(READY) ## Change the domain a little, does a test notice? MUTANTS=all, or '200 --seed 7'
+	$(BIN)/python -m bench.mutants $(MUTANTS)
 
 openapi: $(READY) ## Write openapi/loyalty.json from the code
 	$(BIN)/loyalty openapi

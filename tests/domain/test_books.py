@@ -73,3 +73,12 @@ def test_whatever_is_posted_the_two_sides_of_a_book_agree(moves: list[tuple[str,
         book = move(book, debit=debit, credit=credit, points=points)
     sides = {account: points if account in DEBIT_NORMAL else -points for account, points in book._asdict().items()}
     assert sum(sides.values()) == 0
+
+
+@pytest.mark.parametrize(("debit", "credit", "side"), [("adjusted", "available", -1), ("issued", "pending", 1)])
+def test_the_programmes_side_of_a_book_has_the_same_range(debit: str, credit: str, side: int) -> None:
+    nearly = EMPTY._replace(**{debit: side * (MAX_POINTS - 1)})
+    full = move(nearly, debit=debit, credit=credit, points=1)
+    assert getattr(full, debit) == side * MAX_POINTS
+    with pytest.raises(AmountOutOfRange):
+        move(full, debit=debit, credit=credit, points=1)

@@ -1,6 +1,7 @@
 """Business days: zones, daylight saving, the cut-over hour, and months of different lengths."""
 
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,7 @@ ZONES = ["UTC", "Asia/Shanghai", "Europe/Berlin", "America/New_York", "America/H
         ("Asia/Shanghai", 0, "2026-03-01 16:00", "2026-03-02"),
         ("Asia/Shanghai", 4, "2026-03-01 19:59:59", "2026-03-01"),
         ("Asia/Shanghai", 4, "2026-03-01 20:00", "2026-03-02"),
+        ("UTC", 18, "2026-03-02 10:00", "2026-03-01"),  # a night's day: further from midnight than half a day
         ("Europe/Berlin", 0, "2026-03-28 22:59:59", "2026-03-28"),
         ("Europe/Berlin", 0, "2026-03-28 23:00", "2026-03-29"),  # the day the clocks go forward
         ("Europe/Berlin", 0, "2026-03-29 22:00", "2026-03-30"),
@@ -117,3 +119,14 @@ def test_a_month_is_known_by_its_first_day() -> None:
 )
 def test_someone_born_on_29_february_grows_older_on_the_28th(birthday: str, today: str, expected: int) -> None:
     assert age(day(birthday), day(today)) == expected
+
+
+def test_what_ends_an_instant_after_midnight_is_still_valid_on_that_day() -> None:
+    calendar = a_calendar("Asia/Shanghai")
+    end = calendar.day_start(day("2027-01-01")) + timedelta(microseconds=1)
+    assert calendar.last_valid_date(end) == day("2027-01-01")
+
+
+def test_days_begin_at_midnight_unless_told_otherwise() -> None:
+    plain = Calendar(ZoneInfo("Asia/Shanghai"))
+    assert plain.day_start(day("2026-03-01")) == at("2026-02-28 16:00")

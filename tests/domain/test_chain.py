@@ -2,14 +2,16 @@
 
 import hashlib
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
 
-from loyalty.domain.entries import Entry, content
+from loyalty.domain.entries import Entry, Kind, content
+from loyalty.domain.journal import write_entry
 from loyalty.domain.members import GENESIS
 from tests.laws import chains_are_unbroken, of_state
-from tests.makers import Desk, a_programme, a_wallet, days
+from tests.makers import Desk, a_draft, a_member_id, a_programme, a_wallet, at, day, days
 
 
 @pytest.fixture
@@ -99,3 +101,23 @@ def test_a_removed_entry_breaks_the_chain(desk: Desk) -> None:
 def test_an_entry_of_another_programme_has_another_hash(desk: Desk) -> None:
     first = chain(desk)[0]
     assert content(1, first) != content(2, first)
+
+
+def test_the_words_that_are_hashed_are_as_published() -> None:
+    words = "earn mature spend expire hold capture release return unspend forfeit adjust transfer"
+    assert [kind.value for kind in Kind] == words.split()
+
+
+def test_wallets_are_hashed_in_the_order_of_their_names() -> None:
+    desk = Desk(a_programme(a_wallet("points"), a_wallet("coins")))
+    desk.buys(desk.enrols(), 100_00, "2026-01-05")
+    [entry] = chain(desk)
+    assert list(entry.balances) == ["points", "coins"]
+    assert [wallet for wallet, *_ in orjson.loads(content(1, entry))[15]] == ["coins", "points"]
+
+
+def test_an_entry_is_written_in_utc_or_not_at_all() -> None:
+    draft = a_draft()
+    local = at("2026-01-05").astimezone(ZoneInfo("Asia/Shanghai"))
+    with pytest.raises(AssertionError, match="UTC"):
+        write_entry(draft, a_member_id(1), Kind.EARN, occurred_at=local, accounting_date=day("2026-01-05"), postings=[])

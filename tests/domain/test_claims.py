@@ -3,7 +3,7 @@
 import pytest
 
 from loyalty.domain.books import Balance
-from loyalty.domain.claims import REFERENCES, REPLAYS, ReplayKey, reference_key
+from loyalty.domain.claims import REFERENCES, REPLAYS, ReferenceKey, ReplayKey, reference_key
 from loyalty.operations.door import Submission
 from loyalty.operations.sweep import Settle
 from tests.makers import (
@@ -187,3 +187,13 @@ def test_a_key_serves_every_verb() -> None:
     command = enrolling(a_member_id(1))
     first = desk.does(command, at("2026-02-01"), key="k")
     assert desk.does(command, at("2026-02-01"), key="k").body == first.body
+
+
+def test_a_reference_carries_a_day_only_where_receipt_numbers_begin_again() -> None:
+    programme = a_programme(restarting_sources=frozenset({"old-till"}))
+    keys = [
+        reference_key(programme, "accrual", source=source, reference="r", day=day("2026-02-01"))
+        for source in ("till", "old-till")
+    ]
+    assert keys == [("till", "r", "accrual", ""), ("old-till", "r", "accrual", "2026-02-01")]
+    assert ReferenceKey("till", "r", "accrual") == keys[0], "stored rows carry no day either"

@@ -121,7 +121,7 @@ def test_a_grant_may_name_its_own_dates(
 def test_a_grant_that_would_expire_before_it_can_be_spent_is_refused(
     pending_until: str | None, expires: str | None
 ) -> None:
-    with pytest.raises(DatesContradict):
+    with pytest.raises(DatesContradict) as caught:
         explicit_term(
             a_calendar(),
             a_wallet(expiry=MONTHS_12),
@@ -129,6 +129,10 @@ def test_a_grant_that_would_expire_before_it_can_be_spent_is_refused(
             pending_until=at(pending_until) if pending_until else None,
             expires_at=at(expires) if expires else None,
         )
+    assert caught.value.facts == {
+        "begins_at": at(pending_until or "2026-05-05"),
+        "expires_at": at(expires or "2027-05-06 00:00"),
+    }
 
 
 def test_the_calculation_keeps_what_a_return_will_need() -> None:

@@ -37,7 +37,9 @@ def test_the_same_fact_mints_the_same_ids_and_another_fact_others() -> None:
 
 def test_a_mint_says_so_when_it_has_no_more_ids() -> None:
     mint, member = Mint(a_fact(1)), a_member_id(1)
-    assert len({mint.next(member) for _ in range(MAX_ORDINAL)}) == MAX_ORDINAL
+    minted = {mint.next(member) for _ in range(MAX_ORDINAL)}
+    assert len(minted) == MAX_ORDINAL
+    assert {len(id_) for id_ in minted} == {32}
     with pytest.raises(OverflowError):
         mint.next(member)
 
@@ -52,3 +54,8 @@ def test_the_bucket_of_a_claim_comes_from_its_own_key_and_spreads() -> None:
 def test_the_parts_of_a_key_do_not_run_into_each_other() -> None:
     pairs = [(f"pos-{n}", f"{n}") for n in range(64)]
     assert [bucket_of_key(a, b) for a, b in pairs] != [bucket_of_key(a + b, "") for a, b in pairs]
+
+
+def test_the_bucket_of_a_key_never_changes_or_what_is_stored_would_not_be_found() -> None:
+    assert bucket_of_key("pos-1", "r1", "accrual", "") == 208
+    assert bucket_of_key("till", "", "k") == 91

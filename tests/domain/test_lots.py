@@ -6,7 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loyalty.domain.lots import LOTS, Lot, LotState, draw_order, in_draw_order, known_lots, take
+from loyalty.domain.bounds import MAX_POINTS
+from loyalty.domain.entries import Birth, Draw, Posting
+from loyalty.domain.lots import (
+    EVERYTHING,
+    LOTS,
+    OPEN_LOTS,
+    Lot,
+    LotState,
+    all_open,
+    draw_order,
+    in_draw_order,
+    known_lots,
+    let_lapse,
+    moved,
+    open_lot,
+    put_back,
+    take,
+)
 from tests.makers import a_draft, a_lot, a_member_id, at
 
 
@@ -66,7 +83,8 @@ def test_only_available_lots_with_something_left_are_drawn() -> None:
 
 
 def test_a_lot_remains_what_was_not_drawn_or_was_put_back() -> None:
-    assert a_lot(100, drawn=70, restored=20).remaining == 50
+    lot = a_lot(100, drawn=70, restored=20)
+    assert (lot.remaining, lot.lapsed) == (50, 0)
 
 
 def test_a_lot_is_due_when_it_matures_and_then_when_it_expires() -> None:
@@ -90,3 +108,66 @@ def test_draws_take_exactly_what_was_asked_in_draw_order(points: list[int], data
     drawn = [draw.lot_id for draw in draws]
     assert drawn == [lot.id for lot in sorted(lots, key=draw_order)][: len(drawn)]
     assert all(draft.get(LOTS, id_).remaining == 0 for id_ in drawn[:-1])  # type: ignore[union-attr]
+
+
+def test_what_lapses_is_all_that_remains_and_is_counted() -> None:
+    lot = a_lot(100, drawn=70, restored=20, lapsed=20)
+    draft = a_draft(lot)
+    assert let_lapse(draft, lot) == Draw(lot.id, "points", 50)
+    after = draft.get(LOTS, lot.id)
+    assert after == lot._replace(drawn=120, lapsed=70)
+    assert after.remaining == 0
+
+
+def test_points_go_back_to_the_lot_they_were_drawn_from() -> None:
+    lot = a_lot(100, drawn=70, restored=20, expires="2026-06-01")
+    draft = a_draft(lot)
+    assert put_back(draft, lot.id, 30) == Draw(lot.id, "points", -30)
+    assert draft.get(LOTS, lot.id) == lot._replace(restored=50)
+    assert draft.get(OPEN_LOTS, (a_member_id(1), "points")) == (lot.id,), "it is listed once"
+
+
+@pytest.mark.parametrize("others", [[], [a_lot(5, number=2)]])
+def test_a_lot_that_was_spent_is_open_again_when_points_go_back(others: list[Lot]) -> None:
+    spent = a_lot(100, number=1, drawn=100)
+    draft = a_draft(*others)
+    draft.put(LOTS, spent.id, spent)
+    put_back(draft, spent.id, 40)
+    assert [lot.remaining for lot in known_lots(draft, a_member_id(1), "points")] == [*(5 for _ in others), 40]
+
+
+def test_all_open_lots_are_told_in_draw_order_pending_ones_too() -> None:
+    first, second, third = (
+        a_lot(10, number=3, expires="2026-03-01"),
+        a_lot(10, number=1, matures="2026-02-01", expires="2026-04-01"),
+        a_lot(10, number=2),
+    )
+    draft = a_draft(third, first, second, a_lot(10, number=4, drawn=10))
+    assert all_open(draft, a_member_id(1), "points") == [first, second, third]
+
+
+def test_what_moves_is_summed_by_wallet_and_funder() -> None:
+    lots = [
+        a_lot(10, number=1, funder="brand"),
+        a_lot(20, number=2, drawn=5),
+        a_lot(30, number=3, funder="brand"),
+        a_lot(40, number=4, wallet="coins", funder="brand"),
+    ]
+    assert moved(lots, debit="available", credit="expired") == [
+        Posting("points", "available", "expired", 40, "brand"),
+        Posting("points", "available", "expired", 15, None),
+        Posting("coins", "available", "expired", 40, "brand"),
+    ]
+
+
+def test_a_new_lot_is_listed_and_its_birth_says_what_never_changes() -> None:
+    lot = a_lot(10, matures="2026-02-01", expires="2026-03-01", funder="brand")
+    draft = a_draft(a_lot(1, number=2))
+    assert open_lot(draft, lot) == Birth(
+        lot.id, "points", 10, at("2026-01-01"), at("2026-02-01"), at("2026-03-01"), "brand"
+    )
+    assert lot in set(known_lots(draft, a_member_id(1), "points"))
+
+
+def test_everything_is_more_than_a_book_can_hold_and_still_a_bigint() -> None:
+    assert MAX_POINTS < EVERYTHING < 2**63
