@@ -564,6 +564,35 @@ async def test_a_status_that_cannot_be_is_refused(
     assert await contents(owner, scene.shop, scene.other, but="replay") == before
 
 
+async def test_a_debt_stays_within_what_a_book_can_hold(shop: Shop, owner: AsyncEngine) -> None:
+    member = await shop.enrols()
+    accepted(await shop.till.post("/v1/redemptions", {**forced(member), "points": MOST}))
+    before = await contents(owner, shop, but="replay")
+    refused(await shop.till.post("/v1/redemptions", forced(member, as_discount=None)), 422, "amount_out_of_range")
+    assert await contents(owner, shop, but="replay") == before
+    assert (await shop.balance(member))["owed"] == MOST
+
+
+async def test_a_purchase_that_earned_nothing_can_be_returned_once(shop: Shop) -> None:
+    bought = await shop.sells(await shop.enrols(), 99)
+    purchase = {"entry": bought["entry"]["id"]}
+    assert accepted(await shop.till.post("/v1/returns", a_return(purchase, full=True)))["points"] == 0
+    refused(await shop.till.post("/v1/returns", a_return(purchase, full=True)), 409, "exceeds_purchase")
+
+
+async def test_an_approval_that_comes_too_late_is_refused_and_the_adjustment_waits_on(a_shop: ShopFactory) -> None:
+    shop = await a_shop(adjustment_limit=10)
+    member, desk, finance = await shop.enrols(), shop.client("desk"), shop.client("finance")
+    await shop.gives(member, 20)
+    waiting = (await desk.post("/v1/adjustments", an_adjustment(member, -20))).json()["adjustment"]
+    await shop.redeems(member, 1)
+    path = f"/v1/adjustments/{waiting}/approve"
+    problem = refused(await finance.post(path, {}), 409, "insufficient_points")
+    assert (problem["available"], problem["required"]) == (19, 20)
+    await shop.gives(member, 1)
+    assert accepted(await finance.post(path, {}))["balances"]["points"]["available"] == 0
+
+
 async def test_a_programme_without_transfers_allows_none(a_shop: ShopFactory, owner: AsyncEngine) -> None:
     shop = await a_shop(transfers=False)
     giver, taker = await shop.enrols(), await shop.enrols()

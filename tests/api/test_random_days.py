@@ -1,0 +1,202 @@
+"""Two years of anything, in random order and with every verb: nothing breaks, and every sum holds."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from loyalty.api import holds, members, writing
+from loyalty.domain.programme import Expiry, Lifespan, Shortfall
+from tests.api.conftest import (
+    Shop,
+    ShopFactory,
+    a_grant,
+    a_hold,
+    a_redemption,
+    a_refund,
+    a_return,
+    a_transfer,
+    accepted,
+    an_adjustment,
+    an_order,
+    patched,
+)
+from tests.api.test_races import audit
+
+MOMENTS = 120
+MEMBERS = 3
+
+
+class Days:
+    """Asks for things in a shop, each a little later than the one before."""
+
+    def __init__(self, shop: Shop, chance: random.Random, people: list[dict[str, Any]]) -> None:
+        self.shop = shop
+        self.chance = chance
+        self.people = people
+        self.admin, self.desk = shop.client("admin"), shop.client("desk")
+        self.sales: list[dict[str, Any]] = []
+        self.holds: list[str] = []
+        self.redemptions: list[str] = []
+        self.waiting: list[str] = []
+        self.seen: Counter[tuple[str, str]] = Counter()
+
+    async def pass_(self, now: datetime) -> None:
+        """One thing happens, or many at once, which then share a batch at the door."""
+        many = self.chance.choice([1, 1, 6])
+        verbs = [self.chance.choice(VERBS if many == 1 else VERBS_AT_ONCE) for _ in range(many)]
+        await asyncio.gather(*(self._ask(verb, self.chance.choice(self.people[-MEMBERS:]), now) for verb in verbs))
+
+    async def _ask(self, verb: "Verb", member: dict[str, Any], now: datetime) -> None:
+        said = await verb(self, member, now)
+        if said is None:
+            return
+        assert said.status_code < 500, said.text
+        body = said.json()
+        self.seen[verb.__name__, body["code"] if said.status_code >= 400 else "yes"] += 1
+        for wallet in body.get("balances", {}).values():
+            assert min(wallet.values()) >= 0
+            assert not (wallet["owed"] and wallet["available"])
+
+    async def sale(self, member: dict[str, Any], now: datetime) -> httpx2.Response:
+        lines = [
+            {**an_order(member)["lines"][0], "line_id": str(n), "quantity": 2, "amount": self.chance.randrange(20_000)}
+            for n in range(self.chance.randrange(1, 4))
+        ]
+        when = now - timedelta(days=self.chance.choice([0, 0, 0, 3, 30]))
+        said = await self.admin.post("/v1/accruals", an_order(member, lines=lines, occurred_at=when.isoformat()))
+        if said.status_code == 201:
+            self.sales.append({"entry": said.json()["entry"]["id"], "lines": lines})
+        return said
+
+    async def grant(self, member: dict[str, Any], now: datetime) -> httpx2.Response:
+        return await self.admin.post("/v1/accruals", a_grant(member, self.chance.randrange(1, 80)))
+
+    async def redeem(self, member: dict[str, Any], now: datetime) -> httpx2.Response:
+        said = await self.admin.post("/v1/redemptions", a_redemption(member, self.chance.randrange(1, 150)))
+        return self._redeemed(said)
+
+    async def force(self, member: dict[str, Any], now: datetime) -> httpx2.Response:
+        when = now - timedelta(days=self.chance.choice([0, 1, 9]))
+        how = {"forced": True, "source": "pos-offline", "occurred_at": when.isoformat()}
+        said = await self.admin.post("/v1/redemptions", a_redemption(member, self.chance.randrange(1, 150), **how))
+        return self._redeemed(said)
+
+    def _redeemed(self, said: httpx2.Response) -> httpx2.Response:
+        if said.status_code == 201:
+            self.redemptions.append(said.json()["redemption"]["id"])
+        return said
+
+    async def refund(self, member: dict[str, Any], now: datetime) -> httpx2.Response | None:
+        if not self.redemptions:
+            return None
+        points = {} if self.chance.random() < 0.3 else {"points": self.chance.randrange(1, 80)}
+        path = f"/v1/redemptions/{self.chance.choice(self.redemptions[-12:])}/refund"
+        return await self.admin.post(path, a_refund(**points))
+
+    async def hold(self, member: dict[str, Any], now: datetime) -> httpx2.Response:
+        lasting = self.chance.choice([600, 86_400, 29 * 86_400])
+        said = await self.admin.post("/v1/holds", a_hold(member, self.chance.randrange(1, 100), expires_in=lasting))
+        if said.status_code == 201:
+            self.holds.append(said.json()["hold"]["id"])
+        return said
+
+    async def capture(self, member: dict[str, Any], now: datetime) -> httpx2.Response | None:
+        if not self.holds:
+            return None
+        points = {} if self.chance.random() < 0.3 else {"points": self.chance.randrange(1, 80)}
+        said = await self.admin.post(f"/v1/holds/{self.chance.choice(self.holds[-3:])}/capture", points)
+        if said.status_code == 201:
+            self.redemptions.append(said.json()["redemption"])
+        return said
+
+    async def release(self, member: dict[str, Any], now: datetime) -> httpx2.Response | None:
+        if not self.holds:
+            return None
+        return await self.admin.post(f"/v1/holds/{self.chance.choice(self.holds[-3:])}/release", {})
+
+    async def give_back(self, member: dict[str, Any], now: datetime) -> httpx2.Response | None:
+        if not self.sales:
+            return None
+        sale = self.chance.choice(self.sales[-12:])
+        if self.chance.random() < 0.2:
+            return await self.admin.post("/v1/returns", a_return({"entry": sale["entry"]}, full=True))
+        line = self.chance.choice(sale["lines"])
+        part = {"line_id": line["line_id"], "quantity": 1, "amount": line["amount"] // self.chance.choice([1, 2, 3])}
+        return await self.admin.post("/v1/returns", a_return({"entry": sale["entry"]}, lines=[part]))
+
+    async def give_away(self, member: dict[str, Any], now: datetime) -> httpx2.Response:
+        taker = self.chance.choice(self.people)
+        return await self.admin.post("/v1/transfers", a_transfer(member, taker, self.chance.randrange(1, 60)))
+
+    async def adjust(self, member: dict[str, Any], now: datetime) -> httpx2.Response:
+        said = await self.desk.post("/v1/adjustments", an_adjustment(member, self.chance.choice([-150, -30, 30, 150])))
+        if said.status_code == 202:
+            self.waiting.append(said.json()["adjustment"])
+        return said
+
+    async def decide(self, member: dict[str, Any], now: datetime) -> httpx2.Response | None:
+        if not self.waiting:
+            return None
+        verb = self.chance.choice(["approve", "approve", "reject"])
+        return await self.admin.post(f"/v1/adjustments/{self.chance.choice(self.waiting[-4:])}/{verb}", {})
+
+    async def restrict(self, member: dict[str, Any], now: datetime) -> httpx2.Response:
+        status = self.chance.choice(["active"] * 6 + ["earn_only", "frozen"])
+        return await patched(self.desk, f"/v1/members/{member['id']}", {"status": status})
+
+    async def leave(self, member: dict[str, Any], now: datetime) -> httpx2.Response | None:
+        if self.chance.random() < 0.8:
+            return None
+        said = await self.desk.post(f"/v1/members/{member['id']}/close", {})
+        self.people.append(accepted(await self.admin.post("/v1/members", {})))
+        return said
+
+    async def look(self, member: dict[str, Any], now: datetime) -> httpx2.Response:
+        """A balance as if settled is what the next write settles it to."""
+        seen = await self.shop.balance(member)
+        dry = await self.desk.post(f"/v1/members/{member['id']}/close", {}, key=None, dry_run="true")
+        if dry.status_code == 201:
+            held = dry.json()["forfeited"]["points"] - seen["pending"] - seen["available"]
+            assert max(0, seen["held"] - seen["owed"]) <= held <= seen["held"]
+        return dry
+
+
+Verb = Callable[[Days, dict[str, Any], datetime], Any]
+VERBS_AT_ONCE: list[Verb] = [
+    *(Days.sale, Days.sale, Days.grant, Days.grant, Days.redeem, Days.force, Days.refund, Days.refund),
+    *(Days.hold, Days.hold, Days.capture, Days.release, Days.give_back, Days.give_back, Days.give_away),
+    *(Days.adjust, Days.decide, Days.restrict, Days.leave),
+]
+VERBS = [*VERBS_AT_ONCE, Days.look]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_happens_over_two_years_every_sum_holds(
+    a_shop: ShopFactory, owner: AsyncEngine, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    chance = random.Random(seed)
+    plain = await a_shop()
+    wallet = plain.programme.wallets["points"]._replace(pending=timedelta(days=2), expiry=Expiry(Lifespan.MONTHS, 2))
+    shop = await a_shop(
+        wallets={"points": wallet},
+        adjustment_limit=100,
+        return_shortfall=list(Shortfall)[seed % 3],
+        refund_grace_days=[0, 14][seed % 2],
+        hold_grace=[timedelta(minutes=10), timedelta(days=20)][seed // 2 % 2],
+    )
+    now = datetime.now(UTC)
+    for module in (holds, members, writing):
+        monkeypatch.setattr(module, "wall_clock", lambda: now)
+    days = Days(shop, chance, [await shop.enrols() for _ in range(MEMBERS)])
+    for _ in range(MOMENTS):
+        await days.pass_(now)
+        now += timedelta(hours=chance.choice([0, 0, 1, 5, 24, 200]))
+    await audit(owner, shop)
+    assert len({verb for verb, said in days.seen if said == "yes"}) > len(set(VERBS)) - 4, days.seen
