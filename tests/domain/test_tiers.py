@@ -4,8 +4,9 @@ import pytest
 
 from loyalty.domain.ids import MemberId
 from loyalty.domain.programme import Programme, Rung
-from loyalty.domain.tiers import TierStep, kept_until, place_of, reached
-from tests.makers import NEVER, Desk, a_calendar, a_programme, a_wallet, at, days
+from loyalty.domain.state import Need, State
+from loyalty.domain.tiers import NET_SPEND, TierStep, add_net_spend, kept_until, net_spend, place_of, reached
+from tests.makers import NEVER, Desk, a_calendar, a_member_id, a_programme, a_wallet, at, day, days
 
 LADDER = (Rung("member", 0), Rung("silver", 1000_00), Rung("gold", 3000_00))
 
@@ -20,7 +21,15 @@ def told(steps: list[TierStep]) -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize(
     ("spent", "tier"),
-    [(0, "member"), (999_99, "member"), (1000_00, "silver"), (2999_99, "silver"), (3000_00, "gold"), (10**12, "gold")],
+    [
+        (-1, "member"),
+        (0, "member"),
+        (999_99, "member"),
+        (1000_00, "silver"),
+        (2999_99, "silver"),
+        (3000_00, "gold"),
+        (10**12, "gold"),
+    ],
 )
 def test_net_spend_reaches_a_tier_at_its_exact_amount(spent: int, tier: str) -> None:
     assert LADDER[reached(LADDER, spent)].tier == tier
@@ -151,3 +160,20 @@ def test_a_tier_step_is_told_to_those_who_follow_along() -> None:
 
 def events_of(desk: Desk, member_id: MemberId) -> list[str]:
     return [fact.type for fact in desk.state.facts if hasattr(fact, "type") and fact.member_id == member_id]
+
+
+def test_net_spend_is_counted_in_its_month_and_in_its_year() -> None:
+    state, anna = State(), a_member_id(1)
+    assert net_spend(state, anna, 2026) == 0
+    for when, amount in (("2026-01-31", 100), ("2026-01-01", 20), ("2026-02-01", 3), ("2027-01-01", 4000)):
+        add_net_spend(state, anna, day(when), amount)
+    assert state.own(NET_SPEND) == [
+        ((anna, day("2026-01-01")), 120),
+        ((anna, day("2026-02-01")), 3),
+        ((anna, day("2027-01-01")), 4000),
+    ]
+    assert [net_spend(state, anna, year) for year in (2025, 2026, 2027)] == [0, 123, 4000]
+
+
+def test_a_need_that_names_no_points_asks_for_no_lots() -> None:
+    assert Need(NET_SPEND, (a_member_id(1), day("2026-01-01"))).points == 0
