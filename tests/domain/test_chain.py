@@ -32,6 +32,7 @@ def chain(desk: Desk) -> list[Entry]:
 
 def test_each_hash_is_sha_256_over_the_one_before_and_the_published_bytes(desk: Desk) -> None:
     head = GENESIS
+    assert head == b"\0" * 32
     for entry in chain(desk):
         head = hashlib.sha256(head + content(desk.programme.id, entry)).digest()
         assert entry.hash == head

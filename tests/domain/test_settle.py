@@ -252,6 +252,8 @@ def test_pending_points_repay_nothing_until_they_mature() -> None:
         ("pending", "available", 100),
         ("available", "owed", 30),
     ]
+    [lot] = desk.lots(anna)
+    assert mature.draws == ((lot.id, "points", 30),)
 
 
 def test_lots_that_mature_together_repay_in_draw_order() -> None:
@@ -291,3 +293,13 @@ def test_a_debt_leaves_nothing_to_spend() -> None:
     desk.owes(anna, 130)
     desk.gives(anna, 100, "2026-02-01")
     assert desk.redeems(anna, 1, "2026-02-02").status == 409
+
+
+def test_a_lot_that_repaid_a_debt_with_all_it_had_leaves_nothing_to_expire() -> None:
+    desk = Desk()
+    anna = desk.enrols()
+    desk.owes(anna, 100)
+    desk.gives(anna, 100, "2026-01-05", pending_until="2026-01-17", expires_at="2026-06-01")
+    desk.settles(anna, "2026-12-01")
+    assert told(desk.entries(anna)) == [("earn", "2026-01-05", 100), ("mature", "2026-01-17", 200)]
+    assert desk.balance(anna) == Balance()

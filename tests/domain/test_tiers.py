@@ -2,10 +2,22 @@
 
 import pytest
 
-from loyalty.domain.ids import MemberId
+from loyalty.domain.ids import EntryId, MemberId
+from loyalty.domain.members import MEMBERS
 from loyalty.domain.programme import Programme, Rung
-from loyalty.domain.tiers import TierStep, kept_until, place_of, reached
-from tests.makers import NEVER, Desk, a_calendar, a_programme, a_wallet, at, days
+from loyalty.domain.state import Need, State
+from loyalty.domain.tiers import (
+    NET_SPEND,
+    TierStep,
+    add_net_spend,
+    kept_until,
+    lapse,
+    net_spend,
+    place_of,
+    reached,
+    rise,
+)
+from tests.makers import NEVER, Desk, a_calendar, a_draft, a_member_id, a_programme, a_wallet, at, day, days
 
 LADDER = (Rung("member", 0), Rung("silver", 1000_00), Rung("gold", 3000_00))
 
@@ -20,7 +32,15 @@ def told(steps: list[TierStep]) -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize(
     ("spent", "tier"),
-    [(0, "member"), (999_99, "member"), (1000_00, "silver"), (2999_99, "silver"), (3000_00, "gold"), (10**12, "gold")],
+    [
+        (-1, "member"),
+        (0, "member"),
+        (999_99, "member"),
+        (1000_00, "silver"),
+        (2999_99, "silver"),
+        (3000_00, "gold"),
+        (10**12, "gold"),
+    ],
 )
 def test_net_spend_reaches_a_tier_at_its_exact_amount(spent: int, tier: str) -> None:
     assert LADDER[reached(LADDER, spent)].tier == tier
@@ -151,3 +171,60 @@ def test_a_tier_step_is_told_to_those_who_follow_along() -> None:
 
 def events_of(desk: Desk, member_id: MemberId) -> list[str]:
     return [fact.type for fact in desk.state.facts if hasattr(fact, "type") and fact.member_id == member_id]
+
+
+def test_net_spend_is_counted_in_its_month_and_in_its_year() -> None:
+    state, anna = State(), a_member_id(1)
+    assert net_spend(state, anna, 2026) == 0
+    for when, amount in (("2026-01-31", 100), ("2026-01-01", 20), ("2026-02-01", 3), ("2027-01-01", 4000)):
+        add_net_spend(state, anna, day(when), amount)
+    assert state.own(NET_SPEND) == [
+        ((anna, day("2026-01-01")), 120),
+        ((anna, day("2026-02-01")), 3),
+        ((anna, day("2027-01-01")), 4000),
+    ]
+    assert [net_spend(state, anna, year) for year in (2025, 2026, 2027)] == [0, 123, 4000]
+
+
+def test_a_need_that_names_no_points_asks_for_no_lots() -> None:
+    assert Need(NET_SPEND, (a_member_id(1), day("2026-01-01"))).points == 0
+
+
+@pytest.mark.parametrize(
+    ("year", "spent", "place"),
+    [
+        (2025, 1000_00, "2026-06-01"),  # its term would end before the one that runs
+        (2026, 1000_00, "2028-01-01 00:00"),  # its term would end in this very instant
+        (2026, 999_99, "2026-06-01"),
+    ],
+)
+def test_spend_that_brings_no_later_term_changes_nothing(year: int, spent: int, place: str) -> None:
+    until = at("2028-01-01 00:00")
+    below = a_draft(
+        programme=climbing(), tier="silver", effective_at=at(place), tier_until=until, due_at=at("2026-07-01")
+    )
+    add_net_spend(below, a_member_id(1), day(f"{year}-05-01"), spent)
+    draft = below.over()
+    rise(draft, a_member_id(1), year=year, entry_id=EntryId("e"))
+    assert (draft.rows, draft.facts) == ({}, [])
+
+
+def test_a_member_on_the_lowest_rung_has_no_term_to_be_watched_for() -> None:
+    draft = a_draft(programme=climbing())
+    rise(draft, a_member_id(1), year=2026, entry_id=EntryId("e"))
+    assert draft.rows[MEMBERS, a_member_id(1)].due_at is None
+
+
+def test_a_tier_that_the_last_year_earned_again_goes_on_without_a_step() -> None:
+    draft = a_draft(programme=climbing(), tier="silver", tier_until=at("2028-01-01 00:00"))
+    add_net_spend(draft, a_member_id(1), day("2027-05-01"), 1000_00)
+    lapse(draft, a_member_id(1))
+    assert draft.rows[MEMBERS, a_member_id(1)].tier_until == at("2029-01-01 00:00")
+    assert draft.facts == []
+
+
+def test_a_step_is_recorded_no_earlier_than_what_the_member_knows() -> None:
+    late = at("2028-02-01")
+    draft = a_draft(programme=climbing(), tier="silver", tier_until=at("2028-01-01 00:00"), recorded_at=late)
+    lapse(draft, a_member_id(1))
+    assert [fact.recorded_at for fact in draft.facts] == [late, late]
