@@ -5,7 +5,18 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.api.conftest import Shop, a_grant, a_redemption, accepted, an_order, refused
+from tests.api.conftest import (
+    Shop,
+    a_grant,
+    a_hold,
+    a_redemption,
+    a_refund,
+    a_transfer,
+    accepted,
+    an_adjustment,
+    an_order,
+    refused,
+)
 
 PERSONAL = {"phone": "+8613800138000", "name": "Li Lei", "openid": "oX1-secret"}
 
@@ -357,3 +368,55 @@ async def test_a_harmless_request_id_comes_back_and_any_other_is_replaced(shop: 
         answer = await shop.till.send("GET", "/v1/members/mem_1", headers={"X-Request-Id": given})
         assert (answer.headers["x-request-id"] == given) is kept
         assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
+NOBODYS = "0" * 32
+NEW_PATHS = [
+    "/v1/holds",
+    f"/v1/holds/hld_{NOBODYS}/capture",
+    f"/v1/holds/hld_{NOBODYS}/release",
+    f"/v1/redemptions/red_{NOBODYS}/refund",
+    "/v1/returns",
+    "/v1/transfers",
+    "/v1/adjustments",
+    f"/v1/adjustments/adj_{NOBODYS}/approve",
+    f"/v1/adjustments/adj_{NOBODYS}/reject",
+    f"/v1/members/mem_{NOBODYS}/close",
+]
+
+
+@pytest.mark.parametrize("path", NEW_PATHS)
+async def test_every_other_write_reads_its_body_as_strictly(shop: Shop, path: str) -> None:
+    """The body comes first: what its path names need not even exist."""
+    admin = shop.client("admin")
+    for body in (b"", b"{", b"{}{}", b'{"points": NaN}', b'{"points": 1, "points": 1}', b'{"a": "\xff"}'):
+        refused(await admin.post(path, body), 400, "malformed_json")
+    for body in (b"[]", b"null", b"1", b'"text"', b'{"colour": "red"}'):
+        refused(await admin.post(path, body), 422, "invalid_request")
+    headers = {"Idempotency-Key": "k-1", "Content-Type": "text/plain"}
+    refused(await admin.send("POST", path, content=b"{}", headers=headers), 415, "unsupported_media_type")
+    refused(await admin.post(path, {}, dryrun="true"), 422, "invalid_request")
+
+
+@pytest.mark.parametrize("literal", [*NO_INTEGERS, str(2**53), str(2**63), "9" * 400])
+async def test_points_of_every_other_write_are_a_positive_integer(shop: Shop, literal: str) -> None:
+    member = await shop.enrols()
+    await shop.gives(member, 500)
+    admin = shop.client("admin")
+    hold = accepted(await admin.post("/v1/holds", a_hold(member, 20)))["hold"]["id"]
+    spent = (await shop.redeems(member, 20))["redemption"]["id"]
+    bodies: dict[str, dict[str, Any]] = {
+        "/v1/holds": a_hold(member),
+        "/v1/transfers": a_transfer(member, await shop.enrols()),
+        f"/v1/holds/{hold}/capture": {"points": 1},
+        f"/v1/redemptions/{spent}/refund": a_refund(points=1),
+        "/v1/adjustments": an_adjustment(member, 1),
+    }
+    if literal == "null":  # means as much as is left
+        del bodies[f"/v1/holds/{hold}/capture"], bodies[f"/v1/redemptions/{spent}/refund"]
+    if literal == "-1":  # takes a point
+        del bodies["/v1/adjustments"]
+    for path, body in bodies.items():
+        problem = refused(await admin.post(path, raw(body, points=literal)), 422, "invalid_request")
+        assert any(error["field"].endswith("points") for error in problem["errors"]), path
+    assert await shop.figures(member) == (0, 460)
