@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from loyalty.domain.programme import Expiry, Lifespan, Programme, Rung, Shortfall, Wallet
+from loyalty.domain.programme import CLOCK_TOLERANCE, Expiry, Lifespan, Programme, Rung, Shortfall, Wallet
+from loyalty.domain.refusals import OccursInFuture
 from tests.makers import a_programme, a_wallet, at, days
 
 FREE, SILVER, GOLD = Rung("member", 0), Rung("silver", 100), Rung("gold", 101)
@@ -105,3 +106,11 @@ def test_an_event_takes_effect_when_it_occurred_or_now_if_it_lies_ahead() -> Non
     programme = a_programme()
     assert programme.reached(at("2026-01-01"), at("2026-01-02")) == at("2026-01-01")
     assert programme.reached(at("2026-01-02"), at("2026-01-01")) == at("2026-01-01")
+
+
+def test_an_event_too_far_ahead_is_refused_with_both_times() -> None:
+    now = at("2026-01-01")
+    a_programme().check_not_ahead(now + CLOCK_TOLERANCE, now)
+    with pytest.raises(OccursInFuture) as caught:
+        a_programme().check_not_ahead(now + CLOCK_TOLERANCE + INSTANT, now)
+    assert caught.value.facts == {"occurred_at": now + CLOCK_TOLERANCE + INSTANT, "now": now}
