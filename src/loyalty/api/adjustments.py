@@ -10,15 +10,15 @@ from starlette.responses import Response
 from loyalty.api import answers
 from loyalty.api.access import ADJUSTMENTS_WRITE
 from loyalty.api.answers import Answer, BalanceAnswer, EntryAnswer, to_json
-from loyalty.api.bodies import Body, MemberName, Reference, Source, Text, WalletName, parse_id
+from loyalty.api.bodies import Body, MemberName, Reference, Source, Text, WalletName
 from loyalty.api.documented import writes
 from loyalty.api.lean import Call, Calling, LeanRoute
-from loyalty.api.writing import Find, named, taken, write
+from loyalty.api.writing import Find, by_id, named, taken, write
 from loyalty.domain.adjustments import Adjustment
 from loyalty.domain.bounds import MAX_POINTS
 from loyalty.domain.claims import ReferenceKind
 from loyalty.domain.entries import Because
-from loyalty.domain.ids import EntryId, MemberId
+from loyalty.domain.ids import MemberId
 from loyalty.domain.refusals import AdjustmentNotFound
 from loyalty.operations.adjust import Adjust, Decide
 from loyalty.operations.command import Receipt
@@ -64,13 +64,10 @@ _DOCUMENTED = writes(ADJUSTMENTS_WRITE, 201, AdjustmentAnswer, 404, 409)
 @router.post(
     "/v1/adjustments",
     summary="Correct a balance",
-    **{
-        **_DOCUMENTED,
-        "responses": {
-            **_DOCUMENTED["responses"],
-            202: {"model": AdjustmentAnswer, "description": "Above the limit: it awaits approval."},
-        },
-    },
+    **writes(
+        *(ADJUSTMENTS_WRITE, 201, AdjustmentAnswer, 404, 409),
+        waiting=(AdjustmentAnswer, "Above the limit: it awaits approval."),
+    ),
 )
 async def adjust(call: Calling, body: AdjustmentBody) -> Response:
     return await write(
@@ -107,19 +104,8 @@ async def _decide(call: Call, id_: str, body: DecisionBody, *, approve: bool) ->
 
 def _found(id_: str) -> Find[Adjustment]:
     """Finds an adjustment. Raises AdjustmentNotFound."""
-
-    async def find(call: Call) -> Adjustment:
-        try:
-            wanted = EntryId(parse_id("adj", id_))
-        except ValueError:
-            raise AdjustmentNotFound("There is no such adjustment in this programme.") from None
-        async with call.service.database.snapshot(call.caller.programme.id) as connection:
-            adjustment = await adjustments.find(connection, call.caller.programme.id, wanted)
-        if adjustment is None:
-            raise AdjustmentNotFound("There is no such adjustment in this programme.")
-        return adjustment
-
-    return find
+    missing = "There is no such adjustment in this programme."
+    return by_id("adj", id_, adjustments.find, lambda: AdjustmentNotFound(missing))
 
 
 def _command(call: Call, body: AdjustmentBody, member_id: MemberId, at: datetime) -> Adjust:

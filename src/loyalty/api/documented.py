@@ -20,9 +20,18 @@ def reads(scope: str, answer: type[Answer], *problems: int) -> dict[str, Any]:
 
 
 def writes(
-    scope: str, status: int, answer: type[Answer], *problems: int, key: str = ONE_KEY, replayed: bool = True
+    scope: str,
+    status: int,
+    answer: type[Answer],
+    *problems: int,
+    key: str = ONE_KEY,
+    replayed: bool = True,
+    waiting: tuple[type[Answer], str] | None = None,
 ) -> dict[str, Any]:
-    """Keyword arguments of a route that goes through the door. `key`: what its Idempotency-Key is for."""
+    """Keyword arguments of a route that goes through the door.
+
+    `key`: what its Idempotency-Key is for. `waiting`: what it answers, and why, when the fact has to wait (202).
+    """
     parameters = [
         {
             "name": "Idempotency-Key",
@@ -39,10 +48,13 @@ def writes(
             "schema": {"type": "boolean", "default": False},
         },
     ]
+    responses = _responses(status, answer, (*_ALWAYS, *_WITH_BODY, *problems), replayed=replayed)
+    if waiting is not None:
+        responses = {**responses, 202: {"model": waiting[0], "description": waiting[1]}}
     return {
         "status_code": status,
         "openapi_extra": {**_extra(scope), "parameters": parameters},
-        "responses": _responses(status, answer, (*_ALWAYS, *_WITH_BODY, *problems), replayed=replayed),
+        "responses": responses,
     }
 
 

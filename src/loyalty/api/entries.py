@@ -9,10 +9,11 @@ from starlette.responses import Response
 from loyalty.api import answers, paging
 from loyalty.api.access import MEMBERS_READ
 from loyalty.api.answers import EntriesAnswer, EntryAnswer, to_json
-from loyalty.api.bodies import Label, Reference, Source, entry_id
+from loyalty.api.bodies import Label, Reference, Source
 from loyalty.api.documented import reads
 from loyalty.api.lean import Calling, StrictRoute
 from loyalty.api.paging import Cursor, Limit
+from loyalty.api.writing import by_id
 from loyalty.domain.ids import EntryId
 from loyalty.domain.refusals import EntryNotFound
 from loyalty.store import history
@@ -49,15 +50,8 @@ async def under(
 
 @router.get("/v1/entries/{id}", summary="One entry", **reads(MEMBERS_READ, EntryAnswer, 404))
 async def read(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
-    try:
-        wanted = entry_id(id)
-    except ValueError:
-        raise EntryNotFound("There is no such entry in this programme.") from None
-    programme = call.caller.programme
-    async with call.service.database.snapshot(programme.id) as connection:
-        entry = await history.entry(connection, programme.id, wanted)
-    if entry is None:
-        raise EntryNotFound("There is no such entry in this programme.")
+    missing = "There is no such entry in this programme."
+    entry = await by_id("ent", id, history.entry, lambda: EntryNotFound(missing))(call)
     return Response(to_json(answers.entry(entry)), media_type="application/json")
 
 

@@ -10,15 +10,15 @@ from starlette.responses import Response
 from loyalty.api import answers
 from loyalty.api.access import MEMBERS_READ, REDEMPTIONS_WRITE
 from loyalty.api.answers import Answer, WriteAnswer, to_json
-from loyalty.api.bodies import Body, MemberName, Points, Reference, Source, Store, Text, WalletName, parse_id
+from loyalty.api.bodies import Body, MemberName, Points, Reference, Source, Store, Text, WalletName
 from loyalty.api.documented import reads, writes
-from loyalty.api.lean import Call, Calling, LeanRoute
+from loyalty.api.lean import Calling, LeanRoute
 from loyalty.api.service import wall_clock
-from loyalty.api.writing import Find, named, taken, write
+from loyalty.api.writing import Find, by_id, named, taken, write
 from loyalty.domain.claims import ReferenceKind
 from loyalty.domain.entries import Because
 from loyalty.domain.holds import LONGEST, Hold, HoldStatus
-from loyalty.domain.ids import EntryId, MemberId
+from loyalty.domain.ids import MemberId
 from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import HoldNotFound
 from loyalty.operations.command import Receipt
@@ -134,19 +134,7 @@ async def read(call: Calling, id: str) -> Response:  # noqa: A002 - the path's o
 
 def _found(id_: str) -> Find[Hold]:
     """Finds a hold. Raises HoldNotFound."""
-
-    async def find(call: Call) -> Hold:
-        try:
-            wanted = EntryId(parse_id("hld", id_))
-        except ValueError:
-            raise HoldNotFound("There is no such hold in this programme.") from None
-        async with call.service.database.snapshot(call.caller.programme.id) as connection:
-            hold = await holds.find(connection, call.caller.programme.id, wanted)
-        if hold is None:
-            raise HoldNotFound("There is no such hold in this programme.")
-        return hold
-
-    return find
+    return by_id("hld", id_, holds.find, lambda: HoldNotFound("There is no such hold in this programme."))
 
 
 def _opening(programme: Programme, body: HoldBody, member_id: MemberId, at: datetime) -> OpenHold:

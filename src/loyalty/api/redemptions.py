@@ -21,14 +21,13 @@ from loyalty.api.bodies import (
     Store,
     Text,
     WalletName,
-    parse_id,
 )
 from loyalty.api.documented import writes
 from loyalty.api.lean import Call, Calling, LeanRoute
-from loyalty.api.writing import Find, named, taken, write
+from loyalty.api.writing import Find, by_id, named, taken, write
 from loyalty.domain.claims import ReferenceKind
 from loyalty.domain.entries import Because, Entry
-from loyalty.domain.ids import EntryId, MemberId
+from loyalty.domain.ids import MemberId
 from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import RedemptionNotFound
 from loyalty.operations.command import Receipt
@@ -133,16 +132,11 @@ async def refund(call: Calling, id: str, body: RefundBody) -> Response:  # noqa:
 
 def _found(id_: str) -> Find[tuple[Entry, Redemption]]:
     """Finds the entry of a redemption. Raises RedemptionNotFound."""
+    missing = "There is no such redemption in this programme."
+    entry_of = by_id("red", id_, journal.find, lambda: RedemptionNotFound(missing))
 
     async def find(call: Call) -> tuple[Entry, Redemption]:
-        try:
-            wanted = EntryId(parse_id("red", id_))
-        except ValueError:
-            raise RedemptionNotFound("There is no such redemption in this programme.") from None
-        async with call.service.database.snapshot(call.caller.programme.id) as connection:
-            entry = await journal.find(connection, call.caller.programme.id, wanted)
-        if entry is None:
-            raise RedemptionNotFound("There is no such redemption in this programme.")
+        entry = await entry_of(call)
         return entry, redemption(entry)
 
     return find

@@ -28,11 +28,11 @@ from loyalty.api.lean import Call, Calling, LeanRoute
 from loyalty.api.problems import Problem
 from loyalty.api.redemptions import MoneyAnswer
 from loyalty.api.service import new_fact
-from loyalty.api.writing import Find, taken, write
+from loyalty.api.writing import Find, by_id, taken, write
 from loyalty.domain.bounds import MAX_LINES
 from loyalty.domain.claims import ReferenceKey, ReferenceKind, reference_key
 from loyalty.domain.entries import Because, Entry
-from loyalty.domain.ids import EntryId, FactId, MemberId
+from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.parked import ParkedReturn, ParkedStatus
 from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import EntryNotFound, ParkedNotFound
@@ -137,19 +137,13 @@ class ParkedAnswer(Answer):
     code: str | None = Field(description="Why it was refused when its sale came.")
 
 
-_DOCUMENTED = writes(ACCRUALS_WRITE, 201, ReturnAnswer, 404, 409)
-
-
 @router.post(
     "/v1/returns",
     summary="Return a purchase",
-    **{
-        **_DOCUMENTED,
-        "responses": {
-            **_DOCUMENTED["responses"],
-            202: {"model": ParkedAnswer, "description": "Its sale is not known yet: it waits for it."},
-        },
-    },
+    **writes(
+        *(ACCRUALS_WRITE, 201, ReturnAnswer, 404, 409),
+        waiting=(ParkedAnswer, "Its sale is not known yet: it waits for it."),
+    ),
 )
 async def take_back(call: Calling, body: ReturnBody) -> Response:
     """Small returns add up to what one big one takes; a full return leaves nothing of what the purchase earned.
@@ -168,14 +162,8 @@ async def take_back(call: Calling, body: ReturnBody) -> Response:
 
 @router.get("/v1/parked/{id}", summary="What became of a parked return", **reads(MEMBERS_READ, ParkedAnswer, 404))
 async def read_parked(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
-    try:
-        wanted = FactId(parse_id("prk", id))
-    except ValueError:
-        raise ParkedNotFound("Nothing of that id was parked in this programme.") from None
-    async with call.service.database.snapshot(call.caller.programme.id) as connection:
-        found = await parked.find(connection, call.caller.programme.id, wanted)
-    if found is None:
-        raise ParkedNotFound("Nothing of that id was parked in this programme.")
+    missing = "Nothing of that id was parked in this programme."
+    found = await by_id("prk", id, parked.find, lambda: ParkedNotFound(missing))(call)
     return Response(to_json(_parked(found)), media_type="application/json")
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable
 from datetime import date, datetime
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from starlette.responses import Response
 
@@ -96,6 +96,29 @@ def known(what: T) -> Find[T]:
 
     async def find(_: Call) -> T:
         return what
+
+    return find
+
+
+def by_id(
+    prefix: str,
+    text: str,
+    look_up: Callable[[Any, int, Any], Awaitable[T | None]],
+    missing: Callable[[], NotFound],
+) -> Find[T]:
+    """Finds what a public id in a path names: `look_up` takes a connection, the programme and the id's digits."""
+
+    async def find(call: Call) -> T:
+        try:
+            wanted = parse_id(prefix, text)
+        except ValueError:
+            raise missing() from None
+        programme_id = call.caller.programme.id
+        async with call.service.database.snapshot(programme_id) as connection:
+            found = await look_up(connection, programme_id, wanted)
+        if found is None:
+            raise missing()
+        return found
 
     return find
 

@@ -8,9 +8,9 @@ import orjson
 from loyalty.domain.books import book_of
 from loyalty.domain.entries import NO_CAUSE, Because, Draw, Entry, Kind, Posting, posting
 from loyalty.domain.holds import HOLDS, Hold, HoldStatus, give_back
-from loyalty.domain.ids import MemberId
+from loyalty.domain.ids import EntryId, LotId, MemberId
 from loyalty.domain.journal import write_entry
-from loyalty.domain.lots import LOTS, Lot, draw_order, take
+from loyalty.domain.lots import LOTS, Lot, LotState, draw_order, take
 from loyalty.domain.members import watch
 from loyalty.domain.state import Draft
 
@@ -34,6 +34,38 @@ def repayment(
             postings.append(posting(lot.wallet, debit="available", credit="owed", points=paid, funder=lot.funder))
             draws.extend(take(draft, [lot], paid))
     return postings, draws
+
+
+def new_lot(
+    draft: Draft,
+    member_id: MemberId,
+    entry_id: EntryId,
+    *,
+    wallet: str,
+    points: int,
+    because: Because,
+    earned_at: datetime,
+    expires_at: datetime | None,
+    matures_at: datetime | None = None,
+    funder: str | None = None,
+) -> Lot:
+    """A lot nobody has drawn on, pending where it has to mature; its id is the next of the draft."""
+    return Lot(
+        id=LotId(draft.mint.next(member_id)),
+        member_id=member_id,
+        wallet=wallet,
+        state=(LotState.AVAILABLE if matures_at is None else LotState.PENDING).value,
+        points=points,
+        drawn=0,
+        restored=0,
+        earned_at=earned_at,
+        matures_at=matures_at,
+        expires_at=expires_at,
+        entry_id=entry_id,
+        source=because.source,
+        store=because.store,
+        funder=funder,
+    )
 
 
 def credited(draft: Draft, draws: Iterable[Draw]) -> list[Lot]:

@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 from loyalty.domain.books import BOOKS
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
-from loyalty.domain.credit import repayment
+from loyalty.domain.credit import new_lot, repayment
 from loyalty.domain.earning import Order, Term, calculation, earned, explicit_term, usual_term
 from loyalty.domain.entries import Because, Birth, Entry, Kind, Posting, posting
-from loyalty.domain.ids import EntryId, LotId, MemberId
+from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.journal import write_entry
-from loyalty.domain.lots import Lot, LotState, open_lot
+from loyalty.domain.lots import LotState, open_lot
 from loyalty.domain.members import MEMBERS, watch, who_may_earn
 from loyalty.domain.state import Draft, Need
 from loyalty.domain.tiers import NET_SPEND, add_net_spend, rise
@@ -119,7 +119,17 @@ def _credit(
     entry_id = EntryId(draft.mint.next(member_id))
     take_reference(draft, reference, entry_id)
     lots = [
-        _lot(draft, member_id, entry_id, wallet=wallet, points=amount, term=terms[wallet], because=because)
+        new_lot(
+            draft,
+            member_id,
+            entry_id,
+            wallet=wallet,
+            points=amount,
+            because=because,
+            earned_at=draft.moment.occurred_at,
+            matures_at=terms[wallet].matures_at,
+            expires_at=terms[wallet].expires_at,
+        )
         for wallet, amount in points.items()
         if amount
     ]
@@ -143,32 +153,3 @@ def _credit(
     )
     watch(draft, member_id, *(lot.due_at for lot in lots))
     return entry
-
-
-def _lot(
-    draft: Draft,
-    member_id: MemberId,
-    entry_id: EntryId,
-    *,
-    wallet: str,
-    points: int,
-    term: Term,
-    because: Because,
-) -> Lot:
-    pending = term.matures_at is not None
-    return Lot(
-        id=LotId(draft.mint.next(member_id)),
-        member_id=member_id,
-        wallet=wallet,
-        state=(LotState.PENDING if pending else LotState.AVAILABLE).value,
-        points=points,
-        drawn=0,
-        restored=0,
-        earned_at=draft.moment.occurred_at,
-        matures_at=term.matures_at,
-        expires_at=term.expires_at,
-        entry_id=entry_id,
-        source=because.source,
-        store=because.store,
-        funder=None,
-    )

@@ -6,12 +6,12 @@ from typing import NamedTuple
 from loyalty.domain.adjustments import ADJUSTMENTS, Adjustment, Decision
 from loyalty.domain.books import BOOKS
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
-from loyalty.domain.credit import repayment
+from loyalty.domain.credit import new_lot, repayment
 from loyalty.domain.earning import usual_end
 from loyalty.domain.entries import Because, Entry, Kind, posting
-from loyalty.domain.ids import EntryId, LotId, MemberId
+from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.journal import Event, write_entry
-from loyalty.domain.lots import OPEN_LOTS, Lot, LotState, in_draw_order, open_lot, take
+from loyalty.domain.lots import OPEN_LOTS, in_draw_order, open_lot, take
 from loyalty.domain.members import MEMBERS, existing, watch, who_may_earn, who_may_spend
 from loyalty.domain.refusals import AdjustmentDecided, AdjustmentNotFound, ApproverNotSecond
 from loyalty.domain.spending import check_covered
@@ -144,21 +144,15 @@ def _adjusted(
         )
     who_may_earn(draft, member_id)
     occurred_at = draft.moment.occurred_at
-    lot = Lot(
-        id=LotId(draft.mint.next(member_id)),
-        member_id=member_id,
+    lot = new_lot(
+        draft,
+        member_id,
+        id_,
         wallet=wallet,
-        state=LotState.AVAILABLE.value,
         points=points,
-        drawn=0,
-        restored=0,
+        because=because,
         earned_at=occurred_at,
-        matures_at=None,
         expires_at=usual_end(draft.programme.calendar, draft.programme.wallet(wallet), occurred_at),
-        entry_id=id_,
-        source=because.source,
-        store=because.store,
-        funder=None,
     )
     birth = open_lot(draft, lot)
     repaid, paying = repayment(draft, member_id, [lot])

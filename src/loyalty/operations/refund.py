@@ -7,12 +7,12 @@ import orjson
 
 from loyalty.domain.books import BOOKS, book_of
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
-from loyalty.domain.credit import credited, of, repayment
+from loyalty.domain.credit import credited, new_lot, of, repayment
 from loyalty.domain.earning import usual_end
 from loyalty.domain.entries import Because, Birth, Draw, Entry, Kind, Posting, posting
 from loyalty.domain.ids import EntryId, LotId, MemberId
 from loyalty.domain.journal import write_entry
-from loyalty.domain.lots import LOTS, Lot, LotState, open_lot, put_back
+from loyalty.domain.lots import LOTS, Lot, open_lot, put_back
 from loyalty.domain.members import MEMBERS, watch, who_may_earn
 from loyalty.domain.refusals import ExceedsRedemption, RedemptionNotFound
 from loyalty.domain.reversals import REVERSALS, reverse, reversed_of
@@ -138,41 +138,35 @@ class Refund(NamedTuple):
         return back, births
 
     def _graced(self, draft: Draft, id_: EntryId, lot: Lot, points: int, until: datetime) -> Birth:
-        return open_lot(
-            draft,
-            lot._replace(
-                id=LotId(draft.mint.next(self.member_id)),
-                state=LotState.AVAILABLE.value,
-                points=points,
-                drawn=0,
-                restored=0,
-                lapsed=0,
-                matures_at=None,
-                expires_at=until,
-                entry_id=id_,
-                source=self.because.source,
-                store=self.because.store,
-            ),
-        )
+        """Points of a lot that has expired, as a lot that lives on for the grace."""
+        return self._reborn(draft, id_, points, earned_at=lot.earned_at, expires_at=until, funder=lot.funder)
 
     def _anew(self, draft: Draft, id_: EntryId, points: int) -> Birth:
         """Points that no lot had covered, as a lot with the usual expiry of its wallet."""
         occurred_at, wallet = draft.moment.occurred_at, draft.programme.wallets[self.redemption.wallet]
-        lot = Lot(
-            id=LotId(draft.mint.next(self.member_id)),
-            member_id=self.member_id,
-            wallet=wallet.name,
-            state=LotState.AVAILABLE.value,
+        end = usual_end(draft.programme.calendar, wallet, occurred_at)
+        return self._reborn(draft, id_, points, earned_at=occurred_at, expires_at=end)
+
+    def _reborn(
+        self,
+        draft: Draft,
+        id_: EntryId,
+        points: int,
+        *,
+        earned_at: datetime,
+        expires_at: datetime | None,
+        funder: str | None = None,
+    ) -> Birth:
+        lot = new_lot(
+            draft,
+            self.member_id,
+            id_,
+            wallet=self.redemption.wallet,
             points=points,
-            drawn=0,
-            restored=0,
-            earned_at=occurred_at,
-            matures_at=None,
-            expires_at=usual_end(draft.programme.calendar, wallet, occurred_at),
-            entry_id=id_,
-            source=self.because.source,
-            store=self.because.store,
-            funder=None,
+            because=self.because,
+            earned_at=earned_at,
+            expires_at=expires_at,
+            funder=funder,
         )
         return open_lot(draft, lot)
 

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from loyalty.domain.books import BOOKS
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
-from loyalty.domain.credit import of, repayment
+from loyalty.domain.credit import new_lot, of, repayment
 from loyalty.domain.entries import Because, Draw, Entry, Kind, posting
-from loyalty.domain.ids import EntryId, LotId, MemberId
+from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.journal import write_entry
-from loyalty.domain.lots import LOTS, OPEN_LOTS, Lot, LotState, in_draw_order, open_lot, take
+from loyalty.domain.lots import LOTS, OPEN_LOTS, Lot, in_draw_order, open_lot, take
 from loyalty.domain.members import MEMBERS, watch, who_may_earn, who_may_spend
 from loyalty.domain.refusals import SameMember, TransfersNotAllowed
 from loyalty.domain.spending import check_covered
@@ -90,16 +90,14 @@ class Transfer(NamedTuple):
     def _lot(self, draft: Draft, draw: Draw, entry_id: EntryId) -> Lot:
         drawn = draft.get(LOTS, draw.lot_id)
         assert drawn is not None, "a lot that was drawn is there"
-        return drawn._replace(
-            id=LotId(draft.mint.next(self.to)),
-            member_id=self.to,
-            state=LotState.AVAILABLE.value,
+        return new_lot(
+            draft,
+            self.to,
+            entry_id,
+            wallet=drawn.wallet,
             points=draw.points,
-            drawn=0,
-            restored=0,
-            lapsed=0,
-            matures_at=None,
-            entry_id=entry_id,
-            source=None,
-            store=self.because.store,
+            because=Because(store=self.because.store),
+            earned_at=drawn.earned_at,
+            expires_at=drawn.expires_at,
+            funder=drawn.funder,
         )

@@ -3,14 +3,13 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loyalty.domain.adjustments import ADJUSTMENTS, Adjustment
 from loyalty.domain.ids import EntryId, MemberId, bucket_of
 from loyalty.domain.state import State
-from loyalty.store.parts import PROGRAMME, Insert, Load, Update, Write, keys, rows_of
-from loyalty.store.schema import BIGINT, INTEGER, SMALLINT, TEXT, TIMESTAMPTZ, UUID, ledger_table
+from loyalty.store.parts import Insert, Load, Update, Write, keys, look_up, rows_of
+from loyalty.store.schema import BIGINT, SMALLINT, TEXT, TIMESTAMPTZ, UUID, ledger_table
 
 adjustment = ledger_table(
     "adjustment",
@@ -33,11 +32,6 @@ _LOAD = rows_of(
     [f"a.{name}" for name in Adjustment._fields],
     f"""from {keys(bucket="adjustment_buckets", id="adjustment_ids")}
         join adjustment a on a.bucket = k.bucket and a.programme_id = k.programme_id and a.id = k.id""",
-)
-_FIND = text(f"select {_LOAD}").bindparams(
-    bindparam("adjustment_buckets", type_=SMALLINT.array),
-    bindparam("adjustment_ids", type_=UUID.array),
-    bindparam(PROGRAMME, type_=INTEGER),
 )
 
 
@@ -69,8 +63,7 @@ def write(new: Sequence[Adjustment], changed: Sequence[Adjustment]) -> Iterable[
 
 async def find(connection: AsyncConnection, programme_id: int, id_: EntryId) -> Adjustment | None:
     """One adjustment, outside the door. Locks nothing: only what never changes of it may be relied on."""
-    values = {name: value for name, (value, _) in load([id_]).binds.items()}
-    rows = (await connection.execute(_FIND, {**values, PROGRAMME: programme_id})).scalar()
+    rows = await look_up(connection, programme_id, load([id_]))
     return _from_row(rows[0]) if rows else None
 
 

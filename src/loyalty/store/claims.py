@@ -12,7 +12,7 @@ from loyalty.domain.ids import EntryId, MemberId, bucket_of_key
 from loyalty.domain.persons import Identity
 from loyalty.domain.state import State
 from loyalty.store.database import fetch_one
-from loyalty.store.parts import PROGRAMME, Insert, Load, Write, keys, load_statement, rows_of
+from loyalty.store.parts import PROGRAMME, Insert, Load, Write, keys, look_up, rows_of
 from loyalty.store.schema import BYTEA, INTEGER, SMALLINT, TEXT, TIMESTAMPTZ, UUID, ledger_table
 
 replay = ledger_table(
@@ -182,27 +182,13 @@ async def find_references(
     """Which entries took the references. Locks nothing."""
     if not keys:
         return {}
-    part = load_references(keys)
-    binds = tuple((name, type_) for name, (_, type_) in part.binds.items())
-    statement = load_statement((part.sql,), ((PROGRAMME, INTEGER), *binds))
-    values = {name: value for name, (value, _) in part.binds.items()}
-    (rows,) = await fetch_one(connection, statement, {PROGRAMME: programme_id, **values})
+    rows = await look_up(connection, programme_id, load_references(keys))
     into = State()
-    place_references(rows or (), into)
+    place_references(rows, into)
     return dict(into.own(REFERENCES))
-
-
-_FIND_REPLAY = text(f"select {_LOAD_REPLAYS}").bindparams(
-    bindparam("replay_buckets", type_=SMALLINT.array),
-    bindparam("replay_clients", type_=TEXT.array),
-    bindparam("replay_subjects", type_=TEXT.array),
-    bindparam("replay_keys", type_=TEXT.array),
-    bindparam(PROGRAMME, type_=INTEGER),
-)
 
 
 async def find_replay(connection: AsyncConnection, programme_id: int, key: ReplayKey) -> Replay | None:
     """The answer that was given under the key, outside the door. Locks nothing."""
-    values = {name: value for name, (value, _) in load_replays([key]).binds.items()}
-    rows = (await connection.execute(_FIND_REPLAY, {**values, PROGRAMME: programme_id})).scalar()
+    rows = await look_up(connection, programme_id, load_replays([key]))
     return Replay(*rows[0][3:]) if rows else None

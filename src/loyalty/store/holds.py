@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loyalty.domain.entries import Draw
@@ -11,8 +10,8 @@ from loyalty.domain.holds import HOLDS, OPEN_HOLDS, Hold
 from loyalty.domain.ids import EntryId, LotId, MemberId, bucket_of
 from loyalty.domain.state import State
 from loyalty.store.lots import COLUMNS as LOT_COLUMNS
-from loyalty.store.parts import PROGRAMME, Insert, Load, Update, Write, keys, rows_of
-from loyalty.store.schema import BIGINT, INTEGER, SMALLINT, TEXT, TIMESTAMPTZ, UUID, ledger_table
+from loyalty.store.parts import Insert, Load, Update, Write, keys, look_up, rows_of
+from loyalty.store.schema import BIGINT, SMALLINT, TEXT, TIMESTAMPTZ, UUID, ledger_table
 
 hold = ledger_table(
     "hold",
@@ -46,11 +45,6 @@ _LOAD_LOTS_OF_OPEN = rows_of(
     f"""{_OPEN}
         join draw d on d.bucket = h.bucket and d.programme_id = h.programme_id and d.entry_id = h.id
         join lot l on l.bucket = d.bucket and l.programme_id = d.programme_id and l.id = d.lot_id""",
-)
-_FIND = text(f"select {_LOAD_BY_ID}").bindparams(
-    bindparam("hold_buckets", type_=SMALLINT.array),
-    bindparam("hold_ids", type_=UUID.array),
-    bindparam(PROGRAMME, type_=INTEGER),
 )
 
 
@@ -109,8 +103,7 @@ def write(new: Sequence[Hold], changed: Sequence[Hold]) -> Iterable[Write]:
 
 async def find(connection: AsyncConnection, programme_id: int, id_: EntryId) -> Hold | None:
     """One hold, outside the door. Locks nothing: only what never changes of it may be relied on."""
-    values = {name: value for name, (value, _) in load_by_id([id_]).binds.items()}
-    rows = (await connection.execute(_FIND, {**values, PROGRAMME: programme_id})).scalar()
+    rows = await look_up(connection, programme_id, load_by_id([id_]))
     return from_row(rows[0]) if rows else None
 
 

@@ -14,7 +14,7 @@ from loyalty.domain.ids import FactId, bucket_of
 from loyalty.domain.parked import PARKED, ParkedReturn
 from loyalty.domain.returns import ReturnedLine
 from loyalty.domain.state import State
-from loyalty.store.parts import PROGRAMME, Insert, Load, Update, Write, keys, rows_of
+from loyalty.store.parts import PROGRAMME, Insert, Load, Update, Write, keys, look_up, rows_of
 from loyalty.store.schema import BIGINT, INTEGER, JSON, SMALLINT, TEXT, TIMESTAMPTZ, UUID, ledger_table
 
 parked_return = ledger_table(
@@ -46,11 +46,6 @@ _LOAD = rows_of(
     _COLUMNS,
     f"""from {keys(bucket="parked_buckets", id="parked_ids")}
         join parked_return p on p.bucket = k.bucket and p.programme_id = k.programme_id and p.id = k.id""",
-)
-_FIND = text(f"select {_LOAD}").bindparams(
-    bindparam("parked_buckets", type_=SMALLINT.array),
-    bindparam("parked_ids", type_=UUID.array),
-    bindparam(PROGRAMME, type_=INTEGER),
 )
 _WAITING = text(
     f"""
@@ -94,8 +89,7 @@ def write(new: Sequence[ParkedReturn], changed: Sequence[ParkedReturn]) -> Itera
 
 async def find(connection: AsyncConnection, programme_id: int, id_: FactId) -> ParkedReturn | None:
     """One parked return, outside the door. Locks nothing."""
-    values = {name: value for name, (value, _) in load([id_]).binds.items()}
-    rows = (await connection.execute(_FIND, {**values, PROGRAMME: programme_id})).scalar()
+    rows = await look_up(connection, programme_id, load([id_]))
     return _from_row(rows[0]) if rows else None
 
 

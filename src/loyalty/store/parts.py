@@ -14,7 +14,9 @@ from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import CTE, Select, TableClause, TextClause, bindparam, func, literal_column, select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from loyalty.store.database import fetch_one
 from loyalty.store.schema import INTEGER, Plain
 
 PROGRAMME = "the_programme"
@@ -142,3 +144,12 @@ def load_statement(items: tuple[str, ...], binds: tuple[tuple[str, Plain], ...])
     """The statement that loads all items. Returns one row with an array (or null) for each."""
     statement = text(f"select {', '.join(items)}")
     return statement.bindparams(*(bindparam(name, type_=type_) for name, type_ in binds))
+
+
+async def look_up(connection: AsyncConnection, programme_id: int, part: Load) -> Sequence[Sequence[Any]]:
+    """The rows of one part, outside the door. Locks nothing."""
+    binds = tuple((name, type_) for name, (_, type_) in part.binds.items())
+    values = {name: value for name, (value, _) in part.binds.items()}
+    statement = load_statement((part.sql,), ((PROGRAMME, INTEGER), *binds))
+    (rows,) = await fetch_one(connection, statement, {PROGRAMME: programme_id, **values})
+    return rows or ()

@@ -98,9 +98,14 @@ async def _load(
 # --- what each shelf wants to load -------------------------------------------------------------------------
 
 
-def _want_books(asked: Asked) -> Wanted:
-    ids = [need.key for need in asked.needs.get(BOOKS, ())]
-    return (books.load(dict.fromkeys(ids)), books.place) if ids else None
+def _keyed(shelf: Shelf[Any, Any], load_: Callable[[list[Any]], Load], place: Place) -> Callable[[Asked], Wanted]:
+    """What a shelf wants whose needs are nothing but its rows' keys."""
+
+    def want(asked: Asked) -> Wanted:
+        found = list(dict.fromkeys(need.key for need in asked.needs.get(shelf, ())))
+        return (load_(found), place) if found else None
+
+    return want
 
 
 def _want_spend(asked: Asked) -> Wanted:
@@ -115,36 +120,11 @@ def _want_spend(asked: Asked) -> Wanted:
     return (tiers.load(first), tiers.place) if first else None
 
 
-def _want_references(asked: Asked) -> Wanted:
-    keys = [need.key for need in asked.needs.get(REFERENCES, ())]
-    return (claims.load_references(keys), claims.place_references) if keys else None
-
-
-def _want_replays(asked: Asked) -> Wanted:
-    keys = [need.key for need in asked.needs.get(REPLAYS, ())]
-    return (claims.load_replays(keys), claims.place_replays) if keys else None
-
-
-def _want_identities(asked: Asked) -> Wanted:
-    keys = [need.key for need in asked.needs.get(IDENTITIES, ())]
-    return (claims.load_identities(keys), claims.place_identities) if keys else None
-
-
 def _want_lots(asked: Asked) -> Wanted:
     reaches = _reaches(asked, AHEAD)
     if not reaches:
         return None
     return lots.load(reaches), lambda rows, into: lots.place(rows, reaches, into)
-
-
-def _want_lots_by_id(asked: Asked) -> Wanted:
-    ids = [need.key for need in asked.needs.get(LOTS, ())]
-    return (lots.load_by_id(list(dict.fromkeys(ids))), lots.place_by_id) if ids else None
-
-
-def _want_holds(asked: Asked) -> Wanted:
-    ids = [need.key for need in asked.needs.get(HOLDS, ())]
-    return (holds.load_by_id(list(dict.fromkeys(ids))), holds.place) if ids else None
 
 
 def _want_open_holds(asked: Asked) -> Wanted:
@@ -166,34 +146,19 @@ def _holders(asked: Asked) -> list[MemberId]:
     return list(found)
 
 
-def _want_reversals(asked: Asked) -> Wanted:
-    ids = [need.key for need in asked.needs.get(REVERSALS, ())]
-    return (reversals.load(list(dict.fromkeys(ids))), reversals.place) if ids else None
-
-
-def _want_adjustments(asked: Asked) -> Wanted:
-    ids = [need.key for need in asked.needs.get(ADJUSTMENTS, ())]
-    return (adjustments.load(list(dict.fromkeys(ids))), adjustments.place) if ids else None
-
-
-def _want_parked(asked: Asked) -> Wanted:
-    ids = [need.key for need in asked.needs.get(PARKED, ())]
-    return (parked.load(list(dict.fromkeys(ids))), parked.place) if ids else None
-
-
 _WANTS = (
-    _want_replays,
-    _want_references,
-    _want_identities,
-    _want_books,
-    _want_lots_by_id,
+    _keyed(REPLAYS, claims.load_replays, claims.place_replays),
+    _keyed(REFERENCES, claims.load_references, claims.place_references),
+    _keyed(IDENTITIES, claims.load_identities, claims.place_identities),
+    _keyed(BOOKS, books.load, books.place),
+    _keyed(LOTS, lots.load_by_id, lots.place_by_id),
     _want_lots_of_open_holds,
     _want_lots,
-    _want_holds,
+    _keyed(HOLDS, holds.load_by_id, holds.place),
     _want_open_holds,
-    _want_reversals,
-    _want_adjustments,
-    _want_parked,
+    _keyed(REVERSALS, reversals.load, reversals.place),
+    _keyed(ADJUSTMENTS, adjustments.load, adjustments.place),
+    _keyed(PARKED, parked.load, parked.place),
     _want_spend,
 )
 
