@@ -68,9 +68,9 @@ def new_lot(
     )
 
 
-def credited(draft: Draft, draws: Iterable[Draw]) -> list[Lot]:
-    """The lots that negative draws have given points back to, as they are now; the member is watched for their end."""
-    lots = [lot for draw in draws if draw.points < 0 and (lot := draft.get(LOTS, draw.lot_id)) is not None]
+def credited(draft: Draft, back: Iterable[Draw]) -> list[Lot]:
+    """The lots that points were given back to, as they are now; the member is watched for their end."""
+    lots = [lot for draw in back if (lot := draft.get(LOTS, draw.lot_id)) is not None]
     for lot in lots:
         watch(draft, lot.member_id, lot.due_at)
     return lots
