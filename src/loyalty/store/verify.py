@@ -136,14 +136,15 @@ _KEYS = (bindparam("the_bucket", type_=SMALLINT), bindparam(PROGRAMME, type_=INT
 _AT_MOST = bindparam("at_most", type_=BIGINT)
 
 
-_BESIDE = """
-           case when e.kind = 'hold' then (select row(h.status, h.captured, h.expires_at) from hold h
+_BESIDE = f"""
+           case when e.kind in ('hold', 'reserve') then (select row(h.status, h.captured, h.expires_at) from hold h
               where h.bucket = e.bucket and h.programme_id = e.programme_id and h.id = e.id) end,
-           case when e.kind in ('earn', 'spend', 'capture') then (select row(r.points, r.done::text) from reversal r
+           case when e.kind in ('earn', 'spend', 'capture', 'reassign') then (
+             select row(r.points, r.done::text, {hex_of("r.moved_to")}) from reversal r
               where r.bucket = e.bucket and r.programme_id = e.programme_id and r.entry_id = e.id) end,
            case when e.kind = 'adjust' then (select a.status from adjustment a
               where a.bucket = e.bucket and a.programme_id = e.programme_id and a.id = e.id) end
-"""
+"""  # noqa: S608 - only our own constants
 _ENTRIES = text(
     f"""
     select {WHOLE_ENTRY}, {_BESIDE}
@@ -260,12 +261,15 @@ _STRAYS = text(
                 "hold",
                 hex_of("x.id"),
                 8,
-                "was opened by no entry, or names another member, wallet or amount than its entry",
+                "was opened by no entry, or names another member, wallet, amount or return than its entry",
                 joined="left join entry e on e.bucket = x.bucket and e.programme_id = x.programme_id and e.id = x.id"
                 " left join posting p on p.bucket = x.bucket and p.programme_id = x.programme_id"
                 " and p.entry_id = x.id and p.number = 0",
-                wrong="e.id is null or e.kind <> 'hold' or e.member_id <> x.member_id or p.wallet <> x.wallet"
-                " or p.points <> x.points or x.opened_at <> e.effective_at",
+                wrong="e.id is null or e.member_id <> x.member_id or x.opened_at <> e.effective_at"
+                " or e.kind <> case when x.reserved is null then 'hold' else 'reserve' end"
+                " or e.calculation::jsonb -> 'reserved' is distinct from x.reserved::jsonb"
+                " or p.wallet <> x.wallet or x.points <> (select coalesce(sum(p.points), 0) from posting p"
+                " where p.bucket = x.bucket and p.programme_id = x.programme_id and p.entry_id = x.id)",
             ),
             _stray(
                 "reversal",
@@ -273,7 +277,8 @@ _STRAYS = text(
                 5,
                 "belongs to no entry that can be taken back, or names another member than its entry",
                 joined=_ENTRY,
-                wrong="e.id is null or e.kind not in ('earn', 'spend', 'capture') or e.member_id <> x.member_id",
+                wrong="e.id is null or e.kind not in ('earn', 'spend', 'capture', 'reassign')"
+                " or e.member_id <> x.member_id",
             ),
             _stray(
                 "adjustment",
