@@ -190,6 +190,24 @@ CREATE TYPE public.hold_row AS (
 
 
 --
+-- Name: hold_row_2; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.hold_row_2 AS (
+	bucket smallint,
+	id uuid,
+	member_id uuid,
+	wallet text,
+	points bigint,
+	status text,
+	captured bigint,
+	opened_at timestamp with time zone,
+	expires_at timestamp with time zone,
+	reserved json
+);
+
+
+--
 -- Name: identity_row; Type: TYPE; Schema: public; Owner: -
 --
 
@@ -450,6 +468,19 @@ CREATE TYPE public.reversal_change AS (
 
 
 --
+-- Name: reversal_change_2; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.reversal_change_2 AS (
+	bucket smallint,
+	entry_id uuid,
+	points bigint,
+	done json,
+	moved_to uuid
+);
+
+
+--
 -- Name: reversal_row; Type: TYPE; Schema: public; Owner: -
 --
 
@@ -459,6 +490,20 @@ CREATE TYPE public.reversal_row AS (
 	member_id uuid,
 	points bigint,
 	done json
+);
+
+
+--
+-- Name: reversal_row_2; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.reversal_row_2 AS (
+	bucket smallint,
+	entry_id uuid,
+	member_id uuid,
+	points bigint,
+	done json,
+	moved_to uuid
 );
 
 
@@ -649,16 +694,22 @@ CREATE TABLE public.hold (
     programme_id integer NOT NULL,
     id uuid NOT NULL,
     member_id uuid NOT NULL,
-    wallet text NOT NULL,
+    wallet text,
     points bigint NOT NULL,
     status text NOT NULL,
     captured bigint NOT NULL,
     opened_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone NOT NULL,
+    reserved json,
     CONSTRAINT hold_bucket_is_of_member CHECK (((bucket = get_byte(uuid_send(member_id), 15)) AND (bucket = get_byte(uuid_send(id), 15)))),
-    CONSTRAINT hold_captured_in_range CHECK (((points > 0) AND ((captured >= 0) AND (captured <= points)))),
-    CONSTRAINT hold_captures_when_captured CHECK (((captured > 0) = (status = 'captured'::text))),
+    CONSTRAINT hold_captured_in_range CHECK ((((captured >= 0) AND (captured <= points)) AND ((points > 0) OR (reserved IS NOT NULL)))),
+    CONSTRAINT hold_captures_when_captured CHECK (
+CASE
+    WHEN (reserved IS NULL) THEN ((captured > 0) = (status = 'captured'::text))
+    ELSE (captured = 0)
+END),
     CONSTRAINT hold_ends_after_it_begins CHECK ((expires_at > opened_at)),
+    CONSTRAINT hold_is_of_a_wallet_or_reserved CHECK (((wallet IS NULL) = (reserved IS NOT NULL))),
     CONSTRAINT hold_status_known CHECK ((status = ANY (ARRAY['open'::text, 'captured'::text, 'released'::text, 'expired'::text])))
 )
 WITH (fillfactor='80');
@@ -892,6 +943,7 @@ CREATE TABLE public.reversal (
     member_id uuid NOT NULL,
     points bigint NOT NULL,
     done json NOT NULL,
+    moved_to uuid,
     CONSTRAINT reversal_bucket_is_of_member CHECK (((bucket = get_byte(uuid_send(member_id), 15)) AND (bucket = get_byte(uuid_send(entry_id), 15)))),
     CONSTRAINT reversal_points_not_negative CHECK ((points >= 0))
 )
@@ -1757,6 +1809,13 @@ GRANT UPDATE(points) ON TABLE public.reversal TO loyalty_run;
 --
 
 GRANT UPDATE(done) ON TABLE public.reversal TO loyalty_run;
+
+
+--
+-- Name: COLUMN reversal.moved_to; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(moved_to) ON TABLE public.reversal TO loyalty_run;
 
 
 --

@@ -20,6 +20,7 @@ from loyalty.domain.ids import EntryId, FactId, LotId, MemberId, bucket_of
 from loyalty.domain.lots import LOTS, Lot
 from loyalty.domain.members import GENESIS, MEMBERS, Member
 from loyalty.domain.programme import Programme
+from loyalty.domain.returns import is_purchase
 from loyalty.domain.state import State
 from loyalty.domain.tiers import TierStep
 
@@ -106,7 +107,7 @@ async def of_database(connection: AsyncConnection, programme: Programme) -> Reco
     replays = await rows("client_id, subject, key, fingerprint, status, body", "replay where programme_id = :programme")
     holds = [
         Hold._make((*row, tuple(draws[row[0]])))
-        for row in await rows(", ".join(Hold._fields[:-1]), "hold where programme_id = :programme")
+        for row in await rows(", ".join(Hold._fields[:-2]) + ", reserved::text", "hold where programme_id = :programme")
     ]
     adjustments = await rows(", ".join(Adjustment._fields), "adjustment where programme_id = :programme")
     return Records(
@@ -198,7 +199,8 @@ def lots_cover_the_balances(records: Records) -> None:
     for hold in records.holds.values():
         assert sum(draw.points for draw in hold.draws) == hold.points, "invariant 3: the draws of a hold"
         if hold.status == HoldStatus.OPEN:
-            held[hold.member_id, hold.wallet] += hold.points
+            for draw in hold.draws:
+                held[hold.member_id, draw.wallet] += draw.points
     for (member_id, wallet), book in records.books.items():
         assert book.pending == remaining[member_id, wallet, "pending"], "invariant 3: pending"
         assert book.available == remaining[member_id, wallet, "available"], "invariant 3: available"
@@ -248,10 +250,12 @@ REFERENCE_KINDS = {
     Kind.EARN: "accrual",
     Kind.SPEND: "redemption",
     Kind.HOLD: "hold",
+    Kind.RESERVE: "return",
     Kind.RETURN: "return",
     Kind.UNSPEND: "refund",
     Kind.TRANSFER: "transfer",
     Kind.ADJUST: "adjustment",
+    Kind.REASSIGN: "reassignment",
 }
 
 
@@ -260,7 +264,7 @@ def references_belong_to_one_entry(records: Records) -> None:
     named = {
         entry.id: (entry.because.source, entry.because.reference, REFERENCE_KINDS[Kind(entry.kind)])
         for entry in records.entries
-        if entry.because.reference is not None
+        if entry.because.reference is not None and not (entry.kind == Kind.REASSIGN and is_purchase(entry))
     }
     for adjustment in records.adjustments.values():
         approved = adjustment.status == Decision.APPROVED
@@ -273,12 +277,15 @@ def references_belong_to_one_entry(records: Records) -> None:
 
 def holds_are_resolved_at_most_once(records: Records) -> None:
     """Invariant 8. A hold that ended by itself may be captured after that, within the grace: the one exception."""
-    opened = {entry.id: entry for entry in records.entries if entry.kind == Kind.HOLD}
+    opened = {entry.id: entry for entry in records.entries if entry.kind in (Kind.HOLD, Kind.RESERVE)}
     assert opened.keys() == records.holds.keys(), "invariant 8: every hold was opened, once"
     ends: dict[EntryId, list[Entry]] = {id_: [] for id_ in opened}
     for entry in records.entries:
+        calculated = orjson.loads(entry.calculation or "{}")
         if entry.kind in (Kind.CAPTURE, Kind.RELEASE):
-            ends[orjson.loads(entry.calculation or "")["of"]].append(entry)
+            ends[calculated["of"]].append(entry)
+        elif entry.kind == Kind.RETURN and "reservation" in calculated:
+            ends[calculated["reservation"]].append(entry)
     grace = records.programme.hold_grace
     for hold in records.holds.values():
         kinds = [entry.kind for entry in ends[hold.id]]
@@ -291,7 +298,7 @@ def holds_are_resolved_at_most_once(records: Records) -> None:
                 assert by_itself.occurred_at == hold.expires_at, "invariant 8: it ended by itself"
                 assert hold.expires_at <= late.effective_at < hold.expires_at + grace, "invariant 8: within the grace"
             case HoldStatus.CAPTURED:
-                assert kinds == ["capture"], "invariant 8: captured"
+                assert kinds == ["capture" if hold.reserved is None else "return"], "invariant 8: captured"
                 assert ends[hold.id][0].effective_at < hold.expires_at, "invariant 8: captured in time"
             case _:
                 assert kinds == ["release"], "invariant 8: released"

@@ -21,6 +21,7 @@ from tests.api.conftest import (
     Shop,
     ShopFactory,
     a_grant,
+    a_reassignment,
     a_redemption,
     a_reference,
     accepted,
@@ -54,6 +55,11 @@ ROUTES = {
     ("POST", "/v1/holds/{id}/capture"): "redemptions:write",
     ("POST", "/v1/holds/{id}/release"): "redemptions:write",
     ("POST", "/v1/returns"): "accruals:write",
+    ("POST", "/v1/returns/reserve"): "accruals:write",
+    ("GET", "/v1/returns/{id}"): "members:read",
+    ("POST", "/v1/returns/{id}/confirm"): "accruals:write",
+    ("POST", "/v1/returns/{id}/cancel"): "accruals:write",
+    ("POST", "/v1/reassignments"): "adjustments:write",
     ("GET", "/v1/parked/{id}"): "members:read",
     ("POST", "/v1/transfers"): "transfers:write",
     ("POST", "/v1/adjustments"): "adjustments:write",
@@ -96,14 +102,21 @@ def sample(method: str, path: str, member: dict[str, Any], entry: str) -> tuple[
         "/v1/redemptions/{id}/refund": {"source": "s", "reference": a_reference()},
         "/v1/holds": {"member": named(member), "points": 1, "source": "s", "reference": a_reference()},
         "/v1/returns": {"accrual": {"entry": entry}, "full": True, "source": "s", "reference": a_reference()},
+        "/v1/reassignments": a_reassignment({"entry": entry}, member),
         "/v1/transfers": {**a_redemption(member, 1), "from": named(member), "to": named(member)},
         "/v1/adjustments": {**a_grant(member), "reason": "r"},
         "/v1/members/{id}": {"status": "active"},
     }
     bodies["/v1/transfers"].pop("member")
-    prefix = {"redemptions": "red", "holds": "hld", "adjustments": "adj", "entries": "ent", "parked": "prk"}.get(
-        path.split("/")[2]
-    )
+    bodies["/v1/returns/reserve"] = bodies["/v1/returns"]
+    prefix = {
+        "redemptions": "red",
+        "holds": "hld",
+        "returns": "rsv",
+        "adjustments": "adj",
+        "entries": "ent",
+        "parked": "prk",
+    }.get(path.split("/")[2])
     id_ = f"{prefix}_{entry.removeprefix('ent_')}" if prefix else member["id"]
     queries = {
         "/v1/entries": "?source=crm&reference=R-1",
@@ -167,8 +180,10 @@ async def test_a_programme_sees_and_moves_nothing_of_another(a_shop: ShopFactory
             assert answer.json()["debit_total"] == 0
         case ("GET", "/v1/events" | "/v1/entries"):
             assert answer.json()["items"] == []
-        case (_, "/v1/entries/{id}") | (_, "/v1/returns"):
+        case (_, "/v1/entries/{id}" | "/v1/returns" | "/v1/returns/reserve" | "/v1/reassignments"):
             refused(answer, 404, "entry_not_found")
+        case (_, "/v1/returns/{id}" | "/v1/returns/{id}/confirm" | "/v1/returns/{id}/cancel"):
+            refused(answer, 404, "reservation_not_found")
         case (_, "/v1/parked/{id}"):
             refused(answer, 404, "parked_not_found")
         case (_, "/v1/redemptions/{id}/refund"):

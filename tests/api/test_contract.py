@@ -13,6 +13,7 @@ from tests.api.conftest import (
     Shop,
     a_grant,
     a_hold,
+    a_reassignment,
     a_redemption,
     a_refund,
     a_return,
@@ -110,6 +111,9 @@ async def test_every_link_leads_where_it_says(shop: Shop, contract: Contract) ->
     await says("/v1/redemptions", a_redemption(member))
     hold = (await says("/v1/holds", a_hold(member, 10))).json()["hold"]["id"]
     await says(f"/v1/holds/{hold}/capture", {}, under="/v1/holds/{id}/capture")
+    other = await shop.enrols()
+    await says("/v1/reassignments", a_reassignment({"entry": sold["entry"]["id"]}, other))
+    await says("/v1/returns/reserve", a_return({"entry": sold["entry"]["id"]}, lines=[A_PART]))
     await says("/v1/returns", a_return({"entry": sold["entry"]["id"]}, full=True))
     await says("/v1/adjustments", an_adjustment(member, 10_001))
     linked = [
@@ -119,6 +123,9 @@ async def test_every_link_leads_where_it_says(shop: Shop, contract: Contract) ->
         for link in answer.get("links", {})
     ]
     assert followed >= len(linked) > 15, "all of them were followed"
+
+
+A_PART = {"line_id": "1", "quantity": 0, "amount": 100}
 
 
 async def test_a_tier_tells_what_the_next_one_takes(shop: Shop) -> None:

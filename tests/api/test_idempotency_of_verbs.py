@@ -13,6 +13,7 @@ from tests.api.conftest import (
     Shop,
     ShopFactory,
     a_hold,
+    a_reassignment,
     a_redemption,
     a_refund,
     a_return,
@@ -104,6 +105,34 @@ async def take_back_all(shop: Shop) -> Ask:
     return Ask("pos", "/v1/returns", body, ("/v1/returns", {**body, "accrual": {"entry": entry}}))
 
 
+async def reserve(shop: Shop) -> Ask:
+    entry = (await shop.sells(await rich(shop), 199_99))["entry"]["id"]
+    body = a_return({"entry": entry}, lines=[{"line_id": "1", "quantity": 0, "amount": 10_00}])
+    return Ask("pos", "/v1/returns/reserve", body, ("/v1/returns/reserve", {**body, "expires_in": 60}))
+
+
+async def a_reserved_return(shop: Shop) -> str:
+    entry = (await shop.sells(await rich(shop), 199_99))["entry"]["id"]
+    reserved = accepted(await shop.till.post("/v1/returns/reserve", a_return({"entry": entry}, full=True)))
+    return f"/v1/returns/{reserved['reservation']['id']}"
+
+
+async def confirmation(shop: Shop) -> Ask:
+    path = await a_reserved_return(shop)
+    return Ask("pos", f"{path}/confirm", {}, (f"{path}/cancel", {}))
+
+
+async def cancellation(shop: Shop) -> Ask:
+    return Ask("pos", f"{await a_reserved_return(shop)}/cancel", {}, (f"{await a_reserved_return(shop)}/cancel", {}))
+
+
+async def reassignment(shop: Shop) -> Ask:
+    entry = (await shop.sells(await rich(shop), 199_99))["entry"]["id"]
+    body = a_reassignment({"entry": entry}, await rich(shop))
+    other = {**body, "to": whom(await rich(shop))}
+    return Ask("desk", "/v1/reassignments", body, ("/v1/reassignments", other))
+
+
 async def transfer(shop: Shop) -> Ask:
     giver, taker = await rich(shop), await rich(shop)
     body = a_transfer(giver, taker, 30)
@@ -146,10 +175,13 @@ async def freezing(shop: Shop) -> Ask:
 
 
 Prepare = Callable[[Shop], Awaitable[Ask]]
-REFERRING = (hold, forced, refund, refund_all, take_back, take_back_all, transfer, adjustment, large_adjustment)
-RESOLVING = (capture, capture_all, release, approval, rejection, closing, freezing)
+REFERRING = (
+    *(hold, forced, refund, refund_all, take_back, take_back_all, reserve),
+    *(reassignment, transfer, adjustment, large_adjustment),
+)
+RESOLVING = (capture, capture_all, release, confirmation, cancellation, approval, rejection, closing, freezing)
 every_verb = pytest.mark.parametrize("prepare", [*REFERRING, *RESOLVING], ids=lambda verb: verb.__name__)
-IDS, TIMES = ("ent_", "hld_", "red_", "adj_"), ("_at", "_from")
+IDS, TIMES = ("ent_", "hld_", "rsv_", "red_", "adj_"), ("_at", "_from")
 
 
 def same_but_for_ids_and_times(answer: Any) -> Any:

@@ -37,6 +37,14 @@ async def day(a_shop: ShopFactory) -> Shop:
     lines = [{"line_id": "1", "quantity": 0, "amount": 25_00}]
     back = {"accrual": accrual, "lines": lines, "source": "pos", "reference": "returned"}
     accepted(await till.post("/v1/returns", back))
+    part = [{"line_id": "1", "quantity": 0, "amount": 10_00}]
+    for reference, then in (("reserved", ""), ("confirmed", "/confirm"), ("cancelled", "/cancel")):
+        asked = accepted(await till.post("/v1/returns/reserve", {**back, "lines": part, "reference": reference}))
+        if then:
+            accepted(await till.post(f"/v1/returns/{asked['reservation']['id']}{then}", {}))
+    sold = (await shop.sells(ben, 80_00))["entry"]["id"]
+    wrong = {"accrual": {"entry": sold}, "to": {"id": anna["id"]}, "source": "desk", "reason": "r"}
+    accepted(await desk.post("/v1/reassignments", {**wrong, "reference": "reassigned"}))
     given = {"from": {"id": anna["id"]}, "to": {"id": ben["id"]}, "points": 20, "source": "app", "reference": "given"}
     accepted(await shop.client("app").post("/v1/transfers", given))
     adjusted = {"member": {"id": ben["id"]}, "points": 200, "reason": "r", "source": "desk", "reference": "approved"}
@@ -50,8 +58,8 @@ async def day(a_shop: ShopFactory) -> Shop:
 async def test_a_day_of_every_verb_is_sound(day: Shop, app: FastAPI) -> None:
     report = await verify(app.state.service.database, day.programme)
     assert report.findings == []
-    assert report.checked["hold"] == 3
-    assert report.checked["reversal"] == 2
+    assert report.checked["hold"] == 6
+    assert report.checked["reversal"] == 3
 
 
 def of(reference: str) -> str:
@@ -92,6 +100,36 @@ TAMPERINGS = {
         f"update adjustment set status = 'approved', decided_by = 'x' where {of('awaiting')}",
         "adjustment",
         6,
+    ),
+    "a return reserved for less": (
+        f"update hold set points = points - 1 where {of('reserved')}",
+        "hold",
+        8,
+    ),
+    "another return reserved": (
+        f"update hold set reserved = replace(reserved::text, 'sale', 'sold')::json where {of('reserved')}",
+        "hold",
+        8,
+    ),
+    "a reserved return called confirmed": (
+        f"update hold set status = 'captured' where {of('reserved')}",
+        "hold",
+        8,
+    ),
+    "a confirmed return called cancelled": (
+        f"update hold set status = 'released' where {of('confirmed')}",
+        "hold",
+        8,
+    ),
+    "a purchase that went nowhere": (
+        "update reversal set moved_to = null where programme_id = :p and moved_to is not null",
+        "reversal",
+        5,
+    ),
+    "a purchase that went elsewhere": (
+        "update reversal set moved_to = gen_random_uuid() where programme_id = :p and moved_to is null",
+        "reversal",
+        5,
     ),
     "a lot that lapsed less": ("update lot set lapsed = lapsed - 1 where programme_id = :p and lapsed > 0", "lot", 5),
     "points put back": ("update lot set restored = restored - 1 where programme_id = :p and restored > 0", "lot", 5),

@@ -33,6 +33,10 @@ LINKS = (
     Link("POST /v1/holds", "201", "/hold/id", "POST /v1/holds/{id}/release"),
     Link("POST /v1/holds/{id}/capture", "201", "/redemption", "POST /v1/redemptions/{id}/refund"),
     Link("POST /v1/returns", "201", "/entry/id", "GET /v1/entries/{id}"),
+    Link("POST /v1/returns/reserve", "201", "/reservation/id", "GET /v1/returns/{id}"),
+    Link("POST /v1/returns/reserve", "201", "/reservation/id", "POST /v1/returns/{id}/confirm"),
+    Link("POST /v1/returns/reserve", "201", "/reservation/id", "POST /v1/returns/{id}/cancel"),
+    Link("POST /v1/reassignments", "201", "/entry/id", "GET /v1/entries/{id}"),
     Link("POST /v1/adjustments", "202", "/adjustment", "POST /v1/adjustments/{id}/approve"),
     Link("POST /v1/adjustments", "202", "/adjustment", "POST /v1/adjustments/{id}/reject"),
 )

@@ -51,18 +51,24 @@ class ReferenceKind(StrEnum):
     REFUND = "refund"
     ADJUSTMENT = "adjustment"
     TRANSFER = "transfer"
+    REASSIGNMENT = "reassignment"
 
 
 TAKEN_BY: Final[Mapping[str, ReferenceKind]] = {
     Kind.EARN: ReferenceKind.ACCRUAL,
     Kind.SPEND: ReferenceKind.REDEMPTION,
     Kind.HOLD: ReferenceKind.HOLD,
+    Kind.RESERVE: ReferenceKind.RETURN,
     Kind.RETURN: ReferenceKind.RETURN,
     Kind.UNSPEND: ReferenceKind.REFUND,
     Kind.ADJUST: ReferenceKind.ADJUSTMENT,
     Kind.TRANSFER: ReferenceKind.TRANSFER,
+    Kind.REASSIGN: ReferenceKind.REASSIGNMENT,
 }
-"""The kind of reference that an entry from outside has taken, by the entry's kind."""
+"""The kind of reference that an entry from outside has taken, by the entry's kind.
+
+Of the two entries of a reassignment, the one that takes back: the other stands under the receipt of its purchase.
+"""
 
 
 class ReferenceKey(NamedTuple):

@@ -52,6 +52,11 @@ class AdjustmentNotFound(NotFound):
     title = "No such adjustment"
 
 
+class ReservationNotFound(NotFound):
+    code = "reservation_not_found"
+    title = "No such reserved return"
+
+
 class ParkedNotFound(NotFound):
     code = "parked_not_found"
     title = "Nothing of that id was parked"
@@ -119,6 +124,33 @@ class ExceedsRedemption(Conflict):
 class ExceedsPurchase(Conflict):
     code = "exceeds_purchase"
     title = "More than is left of the purchase"
+
+
+class ReservationResolved(Conflict):
+    code = "reservation_resolved"
+    title = "The reserved return was confirmed or cancelled before"
+
+
+class ReservationExpired(Conflict):
+    code = "reservation_expired"
+    title = "The reserved return has ended"
+
+
+class ReturnReserved(Conflict):
+    code = "return_reserved"
+    title = "A return of the purchase is reserved"
+    curable = True
+
+
+class PurchaseReassigned(Conflict):
+    code = "purchase_reassigned"
+    title = "The purchase belongs to another member by now"
+    curable = True
+
+
+class ReassignedTooOften(Conflict):
+    code = "reassigned_too_often"
+    title = "The purchase was reassigned too often"
 
 
 class NotAPurchase(Conflict):

@@ -30,11 +30,13 @@ def settle(draft: Draft, member_id: MemberId, until: datetime) -> None:
         due = _taken(draft, waiting, moment)
         ripe = _mature(draft, member_id, moment, [lot for lot in due if lot.state == LotState.PENDING])
         freed = _release(draft, member_id, moment)
-        for lot in (*ripe, *freed):
-            if lot.expires_at is not None:
-                heappush(waiting, (lot.expires_at, lot.id))
         stale = [lot for lot in due if lot.state == LotState.AVAILABLE]
-        _expire(draft, member_id, moment, [*stale, *_taken(draft, waiting, moment)])
+        for lot in (*ripe, *freed):
+            if lot.state == LotState.AVAILABLE and lot.expires_at == moment:
+                stale.append(lot)
+            elif lot.due_at is not None:  # what was held while it ripened is due before this moment
+                heappush(waiting, (lot.due_at, lot.id))
+        _expire(draft, member_id, moment, stale)
         if existing(draft, member_id).tier_until == moment:
             lapse(draft, member_id)
     draft.put(MEMBERS, member_id, existing(draft, member_id)._replace(due_at=moment))

@@ -12,6 +12,7 @@ from typing import Any
 from loyalty.domain.claims import TAKEN_BY, ReferenceKey, reference_key
 from loyalty.domain.entries import Entry, Kind
 from loyalty.domain.programme import Programme
+from loyalty.domain.returns import is_purchase
 from loyalty.operations.findings import Report
 from loyalty.operations.replay import Replay
 from loyalty.store import claims
@@ -121,6 +122,8 @@ class _Bucket:
         source, reference, kind = entry.because.source, entry.because.reference, TAKEN_BY.get(entry.kind)
         if source is None or reference is None or kind is None:
             return None
+        if entry.kind == Kind.REASSIGN and is_purchase(entry):
+            return None  # it stands under the receipt of the purchase, which the first sale has taken
         if entry.kind == Kind.ADJUST and source in self._programme.restarting_sources:
             return None  # taken on the day it was asked for, which may be another than that of its approval
         day = self._programme.calendar.business_date(entry.occurred_at)

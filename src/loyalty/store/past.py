@@ -176,9 +176,9 @@ _HOLDS = text(
          where h.bucket = :the_bucket and h.programme_id = :{PROGRAMME} and h.member_id = :the_member
            and h.status = 'open'
          union
-        select (e.calculation ->> 'of')::uuid from entry e
+        select coalesce(e.calculation ->> 'reservation', e.calculation ->> 'of')::uuid from entry e
          where e.bucket = :the_bucket and e.programme_id = :{PROGRAMME} and e.member_id = :the_member
-           and e.sequence > :the_sequence and e.kind in ('capture', 'release')
+           and e.sequence > :the_sequence and e.kind in ('capture', 'release', 'return')
            and exists (
                select from posting p
                 where p.bucket = e.bucket and p.programme_id = e.programme_id and p.entry_id = e.id

@@ -16,6 +16,7 @@ from loyalty.store import members
 from loyalty.store.journal import WHOLE_ENTRY, Beside, EntryRows, hex_of, whole_entry
 from loyalty.store.parts import PROGRAMME
 from loyalty.store.schema import BIGINT, INTEGER, SMALLINT, UUID
+from loyalty.store.sealing import CARD_CHANNEL, CARD_TYPE
 
 ENTRIES_AT_A_TIME: Final = 2_000
 MEMBERS_AT_A_TIME: Final = 1_000
@@ -136,14 +137,15 @@ _KEYS = (bindparam("the_bucket", type_=SMALLINT), bindparam(PROGRAMME, type_=INT
 _AT_MOST = bindparam("at_most", type_=BIGINT)
 
 
-_BESIDE = """
-           case when e.kind = 'hold' then (select row(h.status, h.captured, h.expires_at) from hold h
+_BESIDE = f"""
+           case when e.kind in ('hold', 'reserve') then (select row(h.status, h.captured, h.expires_at) from hold h
               where h.bucket = e.bucket and h.programme_id = e.programme_id and h.id = e.id) end,
-           case when e.kind in ('earn', 'spend', 'capture') then (select row(r.points, r.done::text) from reversal r
+           case when e.kind in ('earn', 'spend', 'capture', 'reassign') then (
+             select row(r.points, r.done::text, {hex_of("r.moved_to")}) from reversal r
               where r.bucket = e.bucket and r.programme_id = e.programme_id and r.entry_id = e.id) end,
            case when e.kind = 'adjust' then (select a.status from adjustment a
               where a.bucket = e.bucket and a.programme_id = e.programme_id and a.id = e.id) end
-"""
+"""  # noqa: S608 - only our own constants
 _ENTRIES = text(
     f"""
     select {WHOLE_ENTRY}, {_BESIDE}
@@ -207,6 +209,10 @@ _CLAIMING = (
     " and a.id = x.entry_id"
 )
 _TAKEN_BY = " ".join(f"when '{kind}' then '{taken}'" for kind, taken in TAKEN_BY.items())
+_ENTRY_OF_ID = "left join entry e on e.bucket = x.bucket and e.programme_id = x.programme_id and e.id = x.id"
+_STEP_OF_ID = "left join tier_step t on t.bucket = x.bucket and t.programme_id = x.programme_id and t.id = x.id"
+_EVENT_OF_ID = "left join event v on v.bucket = x.bucket and v.programme_id = x.programme_id and v.id = x.id"
+_UNTOLD = "no event tells of it"
 _NUMBERED = f"{hex_of('x.entry_id')} || ' ' || x.number"
 _OF_MEMBER = hex_of("x.member_id")
 
@@ -260,12 +266,15 @@ _STRAYS = text(
                 "hold",
                 hex_of("x.id"),
                 8,
-                "was opened by no entry, or names another member, wallet or amount than its entry",
+                "was opened by no entry, or names another member, wallet, amount or return than its entry",
                 joined="left join entry e on e.bucket = x.bucket and e.programme_id = x.programme_id and e.id = x.id"
                 " left join posting p on p.bucket = x.bucket and p.programme_id = x.programme_id"
                 " and p.entry_id = x.id and p.number = 0",
-                wrong="e.id is null or e.kind <> 'hold' or e.member_id <> x.member_id or p.wallet <> x.wallet"
-                " or p.points <> x.points or x.opened_at <> e.effective_at",
+                wrong="e.id is null or e.member_id <> x.member_id or x.opened_at <> e.effective_at"
+                " or e.kind <> case when x.reserved is null then 'hold' else 'reserve' end"
+                " or e.calculation::jsonb -> 'reserved' is distinct from x.reserved::jsonb"
+                " or p.wallet <> x.wallet or x.points <> (select coalesce(sum(p.points), 0) from posting p"
+                " where p.bucket = x.bucket and p.programme_id = x.programme_id and p.entry_id = x.id)",
             ),
             _stray(
                 "reversal",
@@ -273,7 +282,8 @@ _STRAYS = text(
                 5,
                 "belongs to no entry that can be taken back, or names another member than its entry",
                 joined=_ENTRY,
-                wrong="e.id is null or e.kind not in ('earn', 'spend', 'capture') or e.member_id <> x.member_id",
+                wrong="e.id is null or e.kind not in ('earn', 'spend', 'capture', 'reassign')"
+                " or e.member_id <> x.member_id",
             ),
             _stray(
                 "adjustment",
@@ -285,9 +295,50 @@ _STRAYS = text(
                 " and p.entry_id = x.id and p.number = 0",
                 wrong="(x.status = 'approved') <> (e.id is not null) or (x.status = 'awaiting_approval')"
                 " <> (x.decided_by is null) or e.member_id <> x.member_id or p.wallet <> x.wallet"
-                " or p.points <> abs(x.points) or (x.points > 0) <> (p.debit = 'adjusted') or e.reason <> x.reason",
+                " or p.points <> abs(x.points) or (x.points > 0) <> (p.debit = 'adjusted') or e.reason <> x.reason"
+                " or e.source <> x.source or e.reference <> x.reference or e.occurred_at < x.requested_at",
             ),
             _stray("tier_step", hex_of("x.id"), 4, "belongs to no member", joined=_MEMBER, wrong="m.id is null"),
+            _stray(
+                "event",
+                hex_of("x.id"),
+                6,
+                "tells of nothing, or something else than there is",
+                joined=f"{_MEMBER} {_ENTRY_OF_ID} {_STEP_OF_ID}",
+                wrong="m.id is null or x.sequence > m.sequence"
+                " or case when starts_with(x.type, 'entry.') then e.id is null or x.type <> 'entry.' || e.kind"
+                " or (e.member_id, e.sequence, e.recorded_at) <> (x.member_id, x.sequence, x.recorded_at)"
+                " when x.type = 'member.tier_changed' then t.id is null"
+                " or (t.member_id, t.recorded_at) <> (x.member_id, x.recorded_at)"
+                " when x.type = 'member.enrolled' then x.id <> m.id or x.sequence <> 0"
+                " when x.type = 'member.closed' then m.status <> 'closed'"
+                " else x.type not in ('member.status_changed', 'adjustment.awaiting_approval',"
+                " 'redemption.not_covered') end",
+            ),
+            _stray("entry", hex_of("x.id"), 6, _UNTOLD, joined=_EVENT_OF_ID, wrong="v.id is null"),
+            _stray("tier_step", hex_of("x.id"), 6, _UNTOLD, joined=_EVENT_OF_ID, wrong="v.id is null"),
+            _stray(
+                "member",
+                hex_of("x.id"),
+                6,
+                f"{_UNTOLD}: it joined, or its status changed",
+                joined=_EVENT_OF_ID,
+                wrong="v.id is null or x.status <> 'active' and not exists (select from event s where"
+                " s.bucket = x.bucket and s.programme_id = x.programme_id and s.member_id = x.id and s.type ="
+                " case x.status when 'closed' then 'member.closed' else 'member.status_changed' end)",
+            ),
+            _stray("person", _OF_MEMBER, 6, "belongs to no member", joined=_MEMBER, wrong="m.id is null"),
+            _stray("consent", hex_of("x.id"), 6, "belongs to no member", joined=_MEMBER, wrong="m.id is null"),
+            _stray(
+                "identity",
+                "x.channel || ' ' || x.type || ' of ' || x.member_id",
+                7,
+                "belongs to no member, or is not its card",
+                joined="left join member m on m.bucket = get_byte(uuid_send(x.member_id), 15)"
+                " and m.programme_id = x.programme_id and m.id = x.member_id",
+                wrong=f"m.id is null or (x.channel, x.type) = ('{CARD_CHANNEL}', '{CARD_TYPE}')"
+                " and x.lookup <> convert_to(m.number, 'UTF8')",
+            ),
             _stray(
                 "reference",
                 "x.source || ' ' || x.reference || ' ' || x.kind",

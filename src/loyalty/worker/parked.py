@@ -10,13 +10,14 @@ from loyalty.domain.ids import FactId
 from loyalty.domain.parked import ParkedReturn, ParkedStatus
 from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import Refusal
+from loyalty.domain.returns import bought_on
 from loyalty.domain.state import Moment
 from loyalty.operations.command import Command, Receipt
 from loyalty.operations.door import Answer, Submission
 from loyalty.operations.lanes import Lanes
 from loyalty.operations.park import Cure, GiveUp
 from loyalty.operations.returns import Return
-from loyalty.store import claims, journal, parked
+from loyalty.store import claims, parked, purchases
 from loyalty.store.database import Database
 
 AT_A_TIME = 100
@@ -30,7 +31,7 @@ async def cure_parked(database: Database, lanes: Lanes, programme: Programme) ->
         async with database.snapshot(programme.id) as connection:
             found = await parked.waiting(connection, programme.id, after=place, at_most=AT_A_TIME)
             sales = await claims.find_references(connection, programme.id, [one.awaits for one in found])
-            entries = {id_: await journal.find(connection, programme.id, id_) for id_ in set(sales.values())}
+            entries = {id_: await purchases.find(connection, programme.id, id_) for id_ in set(sales.values())}
         for one in found:
             sale = entries.get(sales[one.awaits]) if one.awaits in sales else None
             if sale is not None:
@@ -56,7 +57,7 @@ def _asked(programme: Programme, one: ParkedReturn, sale: Entry) -> Return:
         because=one.because,
         reference=reference_key(programme, ReferenceKind.RETURN, source=source, reference=reference, day=day),
         business_date=day,
-        bought_on=programme.calendar.business_date(sale.occurred_at),
+        bought_on=bought_on(programme.calendar, sale),
     )
 
 
