@@ -343,10 +343,10 @@ CREATE TYPE public.net_spend_row AS (
 
 
 --
--- Name: parked_return_change; Type: TYPE; Schema: public; Owner: -
+-- Name: parked_event_change; Type: TYPE; Schema: public; Owner: -
 --
 
-CREATE TYPE public.parked_return_change AS (
+CREATE TYPE public.parked_event_change AS (
 	bucket smallint,
 	id uuid,
 	status text,
@@ -355,16 +355,21 @@ CREATE TYPE public.parked_return_change AS (
 
 
 --
--- Name: parked_return_row; Type: TYPE; Schema: public; Owner: -
+-- Name: parked_event_row; Type: TYPE; Schema: public; Owner: -
 --
 
-CREATE TYPE public.parked_return_row AS (
+CREATE TYPE public.parked_event_row AS (
 	bucket smallint,
 	id uuid,
+	kind text,
+	awaits_bucket smallint,
 	awaits_source text,
 	awaits_reference text,
 	awaits_date text,
-	lines json,
+	awaits_channel text,
+	awaits_type text,
+	awaits_lookup bytea,
+	asked json,
 	source text,
 	reference text,
 	store text,
@@ -761,17 +766,22 @@ WITH (fillfactor='60');
 
 
 --
--- Name: parked_return; Type: TABLE; Schema: public; Owner: -
+-- Name: parked_event; Type: TABLE; Schema: public; Owner: -
 --
 
-CREATE TABLE public.parked_return (
+CREATE TABLE public.parked_event (
     bucket smallint NOT NULL,
     programme_id integer NOT NULL,
     id uuid NOT NULL,
-    awaits_source text NOT NULL,
-    awaits_reference text NOT NULL,
-    awaits_date text NOT NULL,
-    lines json,
+    kind text NOT NULL,
+    awaits_bucket smallint,
+    awaits_source text,
+    awaits_reference text,
+    awaits_date text,
+    awaits_channel text,
+    awaits_type text,
+    awaits_lookup bytea,
+    asked json NOT NULL,
     source text NOT NULL,
     reference text NOT NULL,
     store text,
@@ -781,8 +791,11 @@ CREATE TABLE public.parked_return (
     until timestamp with time zone NOT NULL,
     status text NOT NULL,
     outcome text,
-    CONSTRAINT parked_return_bucket_is_of_id CHECK ((bucket = get_byte(uuid_send(id), 15))),
-    CONSTRAINT parked_return_status_known CHECK ((status = ANY (ARRAY['waiting'::text, 'cured'::text, 'refused'::text, 'lapsed'::text])))
+    CONSTRAINT parked_event_awaits_one_thing CHECK ((((num_nonnulls(awaits_source, awaits_reference, awaits_date) = 3) AND (num_nonnulls(awaits_channel, awaits_type, awaits_lookup) = 0)) OR ((num_nonnulls(awaits_source, awaits_reference, awaits_date) = 0) AND (num_nonnulls(awaits_bucket, awaits_channel, awaits_type, awaits_lookup) = 4)))),
+    CONSTRAINT parked_event_bucket_is_of_id CHECK ((bucket = get_byte(uuid_send(id), 15))),
+    CONSTRAINT parked_event_kind_known CHECK ((kind = ANY (ARRAY['accrual'::text, 'return'::text]))),
+    CONSTRAINT parked_event_outcome_said CHECK (((status = ANY (ARRAY['cured'::text, 'refused'::text])) = (outcome IS NOT NULL))),
+    CONSTRAINT parked_event_status_known CHECK ((status = ANY (ARRAY['waiting'::text, 'cured'::text, 'refused'::text, 'lapsed'::text])))
 );
 
 
@@ -1029,11 +1042,11 @@ ALTER TABLE ONLY public.net_spend
 
 
 --
--- Name: parked_return parked_return_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+-- Name: parked_event parked_event_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
-ALTER TABLE ONLY public.parked_return
-    ADD CONSTRAINT parked_return_pkey PRIMARY KEY (bucket, programme_id, id);
+ALTER TABLE ONLY public.parked_event
+    ADD CONSTRAINT parked_event_pkey PRIMARY KEY (bucket, programme_id, id);
 
 
 --
@@ -1129,10 +1142,38 @@ CREATE INDEX member_due ON public.member USING btree (programme_id, due_at) WHER
 
 
 --
--- Name: parked_return_waiting; Type: INDEX; Schema: public; Owner: -
+-- Name: parked_event_awaits_member; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX parked_return_waiting ON public.parked_return USING btree (programme_id, parked_at, id) WHERE (status = 'waiting'::text);
+CREATE INDEX parked_event_awaits_member ON public.parked_event USING btree (programme_id, awaits_channel, awaits_type, awaits_lookup) WHERE ((status = 'waiting'::text) AND (awaits_channel IS NOT NULL));
+
+
+--
+-- Name: parked_event_awaits_sale; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX parked_event_awaits_sale ON public.parked_event USING btree (programme_id, awaits_source, awaits_reference, awaits_date) WHERE ((status = 'waiting'::text) AND (awaits_source IS NOT NULL));
+
+
+--
+-- Name: parked_event_of_status; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX parked_event_of_status ON public.parked_event USING btree (programme_id, status, id);
+
+
+--
+-- Name: parked_event_overdue; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX parked_event_overdue ON public.parked_event USING btree (programme_id, until, id) WHERE (status = 'waiting'::text);
+
+
+--
+-- Name: parked_event_waiting; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX parked_event_waiting ON public.parked_event USING btree (programme_id, kind, id) WHERE (status = 'waiting'::text);
 
 
 --
@@ -1224,10 +1265,10 @@ ALTER TABLE public.member ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.net_spend ENABLE ROW LEVEL SECURITY;
 
 --
--- Name: parked_return; Type: ROW SECURITY; Schema: public; Owner: -
+-- Name: parked_event; Type: ROW SECURITY; Schema: public; Owner: -
 --
 
-ALTER TABLE public.parked_return ENABLE ROW LEVEL SECURITY;
+ALTER TABLE public.parked_event ENABLE ROW LEVEL SECURITY;
 
 --
 -- Name: person; Type: ROW SECURITY; Schema: public; Owner: -
@@ -1319,10 +1360,10 @@ CREATE POLICY programme_wall ON public.net_spend USING ((NOT (programme_id IS DI
 
 
 --
--- Name: parked_return programme_wall; Type: POLICY; Schema: public; Owner: -
+-- Name: parked_event programme_wall; Type: POLICY; Schema: public; Owner: -
 --
 
-CREATE POLICY programme_wall ON public.parked_return USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+CREATE POLICY programme_wall ON public.parked_event USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
 
 
 --
@@ -1681,24 +1722,24 @@ GRANT UPDATE(amount) ON TABLE public.net_spend TO loyalty_run;
 
 
 --
--- Name: TABLE parked_return; Type: ACL; Schema: public; Owner: -
+-- Name: TABLE parked_event; Type: ACL; Schema: public; Owner: -
 --
 
-GRANT SELECT,INSERT ON TABLE public.parked_return TO loyalty_run;
-
-
---
--- Name: COLUMN parked_return.status; Type: ACL; Schema: public; Owner: -
---
-
-GRANT UPDATE(status) ON TABLE public.parked_return TO loyalty_run;
+GRANT SELECT,INSERT ON TABLE public.parked_event TO loyalty_run;
 
 
 --
--- Name: COLUMN parked_return.outcome; Type: ACL; Schema: public; Owner: -
+-- Name: COLUMN parked_event.status; Type: ACL; Schema: public; Owner: -
 --
 
-GRANT UPDATE(outcome) ON TABLE public.parked_return TO loyalty_run;
+GRANT UPDATE(status) ON TABLE public.parked_event TO loyalty_run;
+
+
+--
+-- Name: COLUMN parked_event.outcome; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(outcome) ON TABLE public.parked_event TO loyalty_run;
 
 
 --

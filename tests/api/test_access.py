@@ -12,9 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from loyalty.api.access import SCOPES_OF_ROLE, new_key
 from loyalty.api.app import create_app
+from loyalty.api.service import Service
 from loyalty.config import Settings
 from loyalty.store import programmes
 from loyalty.store.sealing import Sealer
+from loyalty.worker.parked import cure_parked
 from tests.api.conftest import (
     SECRET,
     Client,
@@ -54,6 +56,7 @@ ROUTES = {
     ("POST", "/v1/holds/{id}/capture"): "redemptions:write",
     ("POST", "/v1/holds/{id}/release"): "redemptions:write",
     ("POST", "/v1/returns"): "accruals:write",
+    ("GET", "/v1/parked"): "members:read",
     ("GET", "/v1/parked/{id}"): "members:read",
     ("POST", "/v1/transfers"): "transfers:write",
     ("POST", "/v1/adjustments"): "adjustments:write",
@@ -165,7 +168,7 @@ async def test_a_programme_sees_and_moves_nothing_of_another(a_shop: ShopFactory
             assert [one["status"] for one in answer.json()["results"]] == [404]
         case ("GET", "/v1/ledger/trial-balance"):
             assert answer.json()["debit_total"] == 0
-        case ("GET", "/v1/events" | "/v1/entries"):
+        case ("GET", "/v1/events" | "/v1/entries" | "/v1/parked"):
             assert answer.json()["items"] == []
         case (_, "/v1/entries/{id}") | (_, "/v1/returns"):
             refused(answer, 404, "entry_not_found")
@@ -182,12 +185,16 @@ async def test_a_programme_sees_and_moves_nothing_of_another(a_shop: ShopFactory
     assert await theirs.figures(member) == (0, 100)
 
 
-async def test_no_name_reaches_a_member_of_another_programme(a_shop: ShopFactory) -> None:
+async def test_no_name_reaches_a_member_of_another_programme(a_shop: ShopFactory, app: FastAPI) -> None:
     ours, theirs = await a_shop(), await a_shop()
     identity = {"channel": "wechat", "type": "openid", "value": "oX1"}
     member = await theirs.enrols(phone="+8613800138000", identities=[identity])
-    for name in ({"phone": "+8613800138000"}, {"number": member["number"]}, {"identity": identity}):
+    for name in ({"phone": "+8613800138000"}, {"number": member["number"]}):
         refused(await ours.till.post("/v1/accruals", a_grant(name)), 404, "member_not_found")
+    assert (await ours.till.post("/v1/accruals", a_grant({"identity": identity}))).status_code == 202
+    service: Service = app.state.service
+    assert await cure_parked(service.database, service.lanes, ours.programme) == 0, "it waits for somebody of ours"
+    assert await theirs.figures(member) == (0, 0)
     await ours.enrols(phone="+8613800138000", identities=[identity])  # the same person may join both
 
 

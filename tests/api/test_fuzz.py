@@ -69,6 +69,7 @@ OPERATIONS = [
     ("POST", "/v1/holds/{id}/capture"),
     ("POST", "/v1/holds/{id}/release"),
     ("POST", "/v1/returns"),
+    ("GET", "/v1/parked"),
     ("GET", "/v1/parked/{id}"),
     ("POST", "/v1/transfers"),
     ("POST", "/v1/adjustments"),

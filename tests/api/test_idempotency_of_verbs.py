@@ -14,6 +14,7 @@ from tests.api.conftest import (
     ShopFactory,
     a_hold,
     a_redemption,
+    a_reference,
     a_refund,
     a_return,
     a_transfer,
@@ -145,11 +146,22 @@ async def freezing(shop: Shop) -> Ask:
     return Ask("desk", path, {"status": "frozen"}, (path, {"status": "earn_only"}), "PATCH")
 
 
+async def sale_that_waits(shop: Shop) -> Ask:
+    body = an_order({"identity": {"channel": "tmall", "type": "ouid", "value": a_reference()}}, 199_99)
+    return Ask("pos", "/v1/accruals", body, ("/v1/accruals", {**body, "store": "SH-002"}))
+
+
+async def return_that_waits(shop: Shop) -> Ask:
+    body = a_return({"source": "pos", "reference": a_reference()}, full=True)
+    return Ask("pos", "/v1/returns", body, ("/v1/returns", {**body, "reason": "broken"}))
+
+
 Prepare = Callable[[Shop], Awaitable[Ask]]
 REFERRING = (hold, forced, refund, refund_all, take_back, take_back_all, transfer, adjustment, large_adjustment)
 RESOLVING = (capture, capture_all, release, approval, rejection, closing, freezing)
-every_verb = pytest.mark.parametrize("prepare", [*REFERRING, *RESOLVING], ids=lambda verb: verb.__name__)
-IDS, TIMES = ("ent_", "hld_", "red_", "adj_"), ("_at", "_from")
+WAITING = (sale_that_waits, return_that_waits)
+every_verb = pytest.mark.parametrize("prepare", [*REFERRING, *RESOLVING, *WAITING], ids=lambda verb: verb.__name__)
+IDS, TIMES = ("ent_", "hld_", "red_", "adj_", "prk_"), ("_at", "_from", "until")
 
 
 def same_but_for_ids_and_times(answer: Any) -> Any:

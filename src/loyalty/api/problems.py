@@ -38,6 +38,7 @@ STATUS_OF_REFUSAL: Mapping[type[Refusal], int] = {
     refusals.TransfersNotAllowed: 409,
     refusals.AdjustmentDecided: 409,
     refusals.ParkedDecided: 409,
+    refusals.TooManyParked: 409,
     refusals.ApproverNotSecond: 409,
     refusals.KeyReused: 422,
     refusals.LineUnknown: 422,

@@ -7,8 +7,8 @@ from fastapi import APIRouter
 from pydantic import Field, model_validator
 from starlette.responses import Response
 
-from loyalty.api import answers
-from loyalty.api.access import ACCRUALS_WRITE, MEMBERS_READ
+from loyalty.api import answers, parked
+from loyalty.api.access import ACCRUALS_WRITE
 from loyalty.api.answers import Answer, WriteAnswer, to_json
 from loyalty.api.bodies import (
     Amount,
@@ -23,24 +23,25 @@ from loyalty.api.bodies import (
     Text,
     parse_id,
 )
-from loyalty.api.documented import reads, writes
+from loyalty.api.documented import writes
 from loyalty.api.lean import Call, Calling, LeanRoute
+from loyalty.api.parked import ParkedAnswer
 from loyalty.api.problems import Problem
 from loyalty.api.redemptions import MoneyAnswer
 from loyalty.api.service import new_fact
-from loyalty.api.writing import Find, by_id, taken, write
+from loyalty.api.writing import Find, taken, write
 from loyalty.domain.bounds import MAX_LINES
 from loyalty.domain.claims import ReferenceKey, ReferenceKind, reference_key
 from loyalty.domain.entries import Because, Entry
 from loyalty.domain.ids import EntryId, MemberId
-from loyalty.domain.parked import ParkedReturn, ParkedStatus
+from loyalty.domain.parked import AskedReturn, ParkedEvent
 from loyalty.domain.programme import Programme
-from loyalty.domain.refusals import EntryNotFound, ParkedNotFound
+from loyalty.domain.refusals import EntryNotFound
 from loyalty.domain.returns import ReturnedLine
 from loyalty.operations.command import Receipt
 from loyalty.operations.park import Park
 from loyalty.operations.returns import Return, Returned
-from loyalty.store import claims, journal, parked
+from loyalty.store import claims, journal
 
 router = APIRouter(tags=["returns"], route_class=LeanRoute)
 
@@ -119,24 +120,6 @@ class ReturnAnswer(WriteAnswer):
     withhold: WithheldAnswer | None
 
 
-class AwaitedAnswer(Answer):
-    """The sale that a parked return waits for."""
-
-    source: str
-    reference: str
-
-
-class ParkedAnswer(Answer):
-    """A return that came before its sale, and what became of it."""
-
-    parked: str = Field(examples=["prk_019ab2c3d4e5f60718293a4b5c6d7e8f"])
-    status: str = Field(description="waiting, cured, refused, lapsed", examples=["waiting"])
-    awaits: AwaitedAnswer
-    until: datetime = Field(description="When it is given up unless the sale has come.")
-    entry: str | None = Field(description="The entry of the return, once it is cured.")
-    code: str | None = Field(description="Why it was refused when its sale came.")
-
-
 @router.post(
     "/v1/returns",
     summary="Return a purchase",
@@ -158,25 +141,6 @@ async def take_back(call: Calling, body: ReturnBody) -> Response:
         command=lambda entry, at: _command(call.caller.programme, body, entry, at),
         say=lambda receipt: _say(call.caller.programme, receipt),
     )
-
-
-@router.get("/v1/parked/{id}", summary="What became of a parked return", **reads(MEMBERS_READ, ParkedAnswer, 404))
-async def read_parked(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
-    missing = "Nothing of that id was parked in this programme."
-    found = await by_id("prk", id, parked.find, lambda: ParkedNotFound(missing))(call)
-    return Response(to_json(_parked(found)), media_type="application/json")
-
-
-def _parked(of: ParkedReturn) -> dict[str, Any]:
-    cured = of.status == ParkedStatus.CURED
-    return {
-        "parked": f"prk_{of.id}",
-        "status": of.status,
-        "awaits": {"source": of.awaits.source, "reference": of.awaits.reference},
-        "until": of.until,
-        "entry": f"ent_{of.outcome}" if cured else None,
-        "code": None if cured else of.outcome,
-    }
 
 
 def _purchase(name: PurchaseName) -> Find[Entry | None]:
@@ -217,7 +181,8 @@ def _command(programme: Programme, body: ReturnBody, entry: Entry | None, at: da
         lines = tuple(ReturnedLine(line.line_id, line.quantity, line.amount) for line in body.lines)
     because = Because(body.source, body.reference, body.store, body.reason)
     if entry is None:
-        return Park(_reference(programme, body.accrual), lines, because, MemberId(new_fact()))
+        awaits, asked = _reference(programme, body.accrual), AskedReturn(lines)
+        return Park(awaits, asked, because, reference, MemberId(new_fact()))
     return Return(
         purchase=entry,
         lines=lines,
@@ -229,8 +194,8 @@ def _command(programme: Programme, body: ReturnBody, entry: Entry | None, at: da
 
 
 def _say(programme: Programme, receipt: Receipt) -> tuple[int, bytes]:
-    if isinstance(receipt.said, ParkedReturn):
-        return 202, to_json(_parked(receipt.said))
+    if isinstance(receipt.said, ParkedEvent):
+        return parked.say(receipt.said)
     said: Returned = receipt.said
     wallet = "points" if "points" in said.points else next(iter(said.points))
     withheld = said.withheld[wallet]

@@ -138,7 +138,13 @@ class AdjustmentDecided(Conflict):
 
 class ParkedDecided(Conflict):
     code = "parked_decided"
-    title = "The parked return waits no longer"
+    title = "The parked event waits no longer"
+
+
+class TooManyParked(Conflict):
+    code = "too_many_parked"
+    title = "Too many events wait for the same"
+    curable = True
 
 
 class ApproverNotSecond(Conflict):

@@ -18,7 +18,7 @@ from loyalty.domain.ids import MemberId
 from loyalty.domain.journal import Event
 from loyalty.domain.lots import EVERYTHING, LOTS, OPEN_LOTS, UNSEEN_DUE, LotState
 from loyalty.domain.members import MEMBERS, Member
-from loyalty.domain.parked import PARKED
+from loyalty.domain.parked import PARKED, WAITING_FOR
 from loyalty.domain.persons import Consent, Person
 from loyalty.domain.programme import Programme
 from loyalty.domain.reversals import REVERSALS
@@ -60,7 +60,10 @@ async def lock(
 
     Returns the database's time before the first lock.
     """
-    return await members.lock(connection, programme.id, (need.key for need in needs.get(MEMBERS, ())), into)
+    began = await members.lock(connection, programme.id, (need.key for need in needs.get(MEMBERS, ())), into)
+    if PARKED in needs:
+        await parked.lock(connection, programme.id, (need.key for need in needs[PARKED]), into)
+    return began
 
 
 async def find(
@@ -158,7 +161,7 @@ _WANTS = (
     _want_open_holds,
     _keyed(REVERSALS, reversals.load, reversals.place),
     _keyed(ADJUSTMENTS, adjustments.load, adjustments.place),
-    _keyed(PARKED, parked.load, parked.place),
+    _keyed(WAITING_FOR, parked.load_waiting, parked.place_waiting),
     _want_spend,
 )
 
