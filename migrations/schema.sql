@@ -468,6 +468,41 @@ CREATE TYPE public.reversal_row AS (
 
 
 --
+-- Name: review_change; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.review_change AS (
+	bucket smallint,
+	id uuid,
+	status text,
+	resolved_by text,
+	reason text,
+	resolved_at timestamp with time zone
+);
+
+
+--
+-- Name: review_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.review_row AS (
+	bucket smallint,
+	id uuid,
+	kind text,
+	member_id uuid,
+	wallet text,
+	points bigint,
+	source text,
+	reference text,
+	opened_at timestamp with time zone,
+	status text,
+	resolved_by text,
+	reason text,
+	resolved_at timestamp with time zone
+);
+
+
+--
 -- Name: tier_step_row; Type: TYPE; Schema: public; Owner: -
 --
 
@@ -912,6 +947,43 @@ WITH (fillfactor='80');
 
 
 --
+-- Name: review; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.review (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    id uuid NOT NULL,
+    kind text NOT NULL,
+    member_id uuid,
+    wallet text,
+    points bigint,
+    source text NOT NULL,
+    reference text NOT NULL,
+    opened_at timestamp with time zone NOT NULL,
+    status text NOT NULL,
+    resolved_by text,
+    reason text,
+    resolved_at timestamp with time zone,
+    CONSTRAINT review_bucket_is_of_id CHECK ((bucket = get_byte(uuid_send(id), 15))),
+    CONSTRAINT review_bucket_is_of_member CHECK ((bucket = get_byte(uuid_send(member_id), 15))),
+    CONSTRAINT review_kind_known CHECK ((kind = ANY (ARRAY['redemption.not_covered'::text, 'parked.refused'::text, 'parked.lapsed'::text]))),
+    CONSTRAINT review_points_positive CHECK ((points > 0)),
+    CONSTRAINT review_resolved_by_somebody CHECK ((num_nonnulls(resolved_by, reason, resolved_at) =
+CASE status
+    WHEN 'resolved'::text THEN 3
+    ELSE 0
+END)),
+    CONSTRAINT review_says_what_was_not_covered CHECK ((num_nonnulls(member_id, wallet, points) =
+CASE kind
+    WHEN 'redemption.not_covered'::text THEN 3
+    ELSE 0
+END)),
+    CONSTRAINT review_status_known CHECK ((status = ANY (ARRAY['open'::text, 'resolved'::text])))
+);
+
+
+--
 -- Name: tier_step; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -1106,6 +1178,14 @@ ALTER TABLE ONLY public.reversal
 
 
 --
+-- Name: review review_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.review
+    ADD CONSTRAINT review_pkey PRIMARY KEY (bucket, programme_id, id);
+
+
+--
 -- Name: tier_step tier_step_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -1181,6 +1261,13 @@ CREATE INDEX parked_event_waiting ON public.parked_event USING btree (programme_
 --
 
 CREATE INDEX replay_age ON public.replay USING brin (recorded_at);
+
+
+--
+-- Name: review_of_status; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX review_of_status ON public.review USING btree (programme_id, status, opened_at, id);
 
 
 --
@@ -1402,6 +1489,13 @@ CREATE POLICY programme_wall ON public.reversal USING ((NOT (programme_id IS DIS
 
 
 --
+-- Name: review programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.review USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
 -- Name: tier_step programme_wall; Type: POLICY; Schema: public; Owner: -
 --
 
@@ -1425,6 +1519,12 @@ ALTER TABLE public.replay ENABLE ROW LEVEL SECURITY;
 --
 
 ALTER TABLE public.reversal ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: review; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.review ENABLE ROW LEVEL SECURITY;
 
 --
 -- Name: tier_step; Type: ROW SECURITY; Schema: public; Owner: -
@@ -1798,6 +1898,41 @@ GRANT UPDATE(points) ON TABLE public.reversal TO loyalty_run;
 --
 
 GRANT UPDATE(done) ON TABLE public.reversal TO loyalty_run;
+
+
+--
+-- Name: TABLE review; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.review TO loyalty_run;
+
+
+--
+-- Name: COLUMN review.status; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(status) ON TABLE public.review TO loyalty_run;
+
+
+--
+-- Name: COLUMN review.resolved_by; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(resolved_by) ON TABLE public.review TO loyalty_run;
+
+
+--
+-- Name: COLUMN review.reason; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(reason) ON TABLE public.review TO loyalty_run;
+
+
+--
+-- Name: COLUMN review.resolved_at; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(resolved_at) ON TABLE public.review TO loyalty_run;
 
 
 --

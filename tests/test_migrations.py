@@ -22,7 +22,7 @@ from loyalty.store import migrations, parked
 from loyalty.store.database import Database
 from loyalty.worker.parked import cure_parked
 from tests.conftest import Cluster, Urls, kept_programme
-from tests.makers import a_fact, a_member_id, a_programme, at, buying, enrolling, rendered
+from tests.makers import a_fact, a_member_id, a_programme, at, buying, enrolling, granting, redeeming, rendered
 
 WHEN = at("2026-02-01")
 WAITING, ALL_OF_IT, REFUSED = FactId(a_fact(7)), FactId(a_fact(8)), FactId(a_fact(9))
@@ -117,6 +117,50 @@ async def test_returns_that_wait_for_their_sale_go_on_waiting_and_are_cured(owne
     finally:
         assert await lanes.drain(10)
         await database.close()
+
+
+async def test_what_was_not_covered_before_there_were_reviews_is_open_for_one(owner: AsyncEngine, blank: Urls) -> None:
+    """The redemption is written as ever; the way back and forth again loses its review item, and finds it."""
+    await migrated(owner, "head")
+    programme = await kept_programme(owner, a_programme(forced_sources=frozenset({"offline"})))
+    database = Database(blank.running)
+    lanes = Lanes(database)
+    lanes.start()
+    try:
+        who = a_member_id(1)
+        forced: dict[str, Any] = {"source": "offline", "forced": True}
+        steps: list[Any] = [
+            enrolling(who),
+            granting(programme, who, 5, WHEN, reference="G"),
+            redeeming(programme, who, 12, WHEN, reference="F-1", **forced),
+            redeeming(programme, who, 1, WHEN, reference="F-2", **forced),
+        ]
+        for number, step in enumerate(steps):
+            await lanes.submit(Submission(programme, step, Moment(a_fact(number), WHEN, WHEN), rendered))
+        before = await _reviews(owner)
+        assert [row[5] for row in before] == [7, 1]
+        await migrated(owner, "0004", command.downgrade)
+        await migrated(owner, "head")
+        assert await _reviews(owner) == before
+        await database.reads.dispose()
+        assert (await verify(database, programme)).findings == []
+    finally:
+        assert await lanes.drain(10)
+        await database.close()
+
+
+async def test_what_was_refused_before_there_were_reviews_is_open_for_one(owner: AsyncEngine) -> None:
+    await at_0004(owner)
+    await migrated(owner, "head")
+    [review] = await _reviews(owner)
+    assert (review[2].hex, review[3], review[8]) == (REFUSED, "parked.refused", WHEN)
+
+
+async def _reviews(owner: AsyncEngine) -> list[Any]:
+    columns = "bucket, programme_id, id, kind, member_id, points, source, reference, opened_at, status, resolved_at"
+    async with owner.connect() as connection:
+        found = await connection.execute(text(f"select {columns} from review order by points desc"))
+        return [tuple(row) for row in found]
 
 
 async def test_a_way_back_keeps_the_returns_that_wait(owner: AsyncEngine) -> None:

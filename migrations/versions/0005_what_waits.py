@@ -1,7 +1,11 @@
-"""What waits: every event that came too early, not only a return before its sale.
+"""What waits: every event that came too early, not only a return before its sale; and what somebody has to look at.
 
 Expands, copies the parked returns and contracts in one transaction: they are few, and what parks one meanwhile waits
 for as long as that takes. The bucket of what a copied one waits for was never kept: null, it may lie in any.
+
+What was not covered, refused or given up before gets its review item here, from the journal and the parked returns,
+read without a lock. A server of before opens none: a redemption that it forces after this has none, and
+`loyalty verify` names it.
 """
 
 import re
@@ -62,6 +66,39 @@ create index parked_event_awaits_member on parked_event (programme_id, awaits_ch
     where status = 'waiting' and awaits_channel is not null
 """
 
+REVIEW = """
+create table review (
+    bucket smallint not null,
+    programme_id integer not null,
+    id uuid not null,
+    kind text not null,
+    member_id uuid,
+    wallet text,
+    points bigint,
+    source text not null,
+    reference text not null,
+    opened_at timestamptz not null,
+    status text not null,
+    resolved_by text,
+    reason text,
+    resolved_at timestamptz,
+    constraint review_pkey primary key (bucket, programme_id, id),
+    constraint review_bucket_is_of_id check (bucket = get_byte(uuid_send(id), 15)),
+    constraint review_bucket_is_of_member check (bucket = get_byte(uuid_send(member_id), 15)),
+    constraint review_kind_known check (kind in ('redemption.not_covered', 'parked.refused', 'parked.lapsed')),
+    constraint review_says_what_was_not_covered check (
+        num_nonnulls(member_id, wallet, points) = case kind when 'redemption.not_covered' then 3 else 0 end
+    ),
+    constraint review_points_positive check (points > 0),
+    constraint review_status_known check (status in ('open', 'resolved')),
+    constraint review_resolved_by_somebody check (
+        num_nonnulls(resolved_by, reason, resolved_at) = case status when 'resolved' then 3 else 0 end
+    )
+);
+
+create index review_of_status on review (programme_id, status, opened_at, id)
+"""
+
 ROWS = """
 create type parked_event_row as (
     bucket smallint, id uuid, kind text, awaits_bucket smallint, awaits_source text, awaits_reference text,
@@ -72,6 +109,15 @@ create type parked_event_row as (
 
 create type parked_event_change as (
     bucket smallint, id uuid, status text, outcome text
+);
+
+create type review_row as (
+    bucket smallint, id uuid, kind text, member_id uuid, wallet text, points bigint, source text, reference text,
+    opened_at timestamptz, status text, resolved_by text, reason text, resolved_at timestamptz
+);
+
+create type review_change as (
+    bucket smallint, id uuid, status text, resolved_by text, reason text, resolved_at timestamptz
 )
 """
 
@@ -85,6 +131,21 @@ select bucket, programme_id, id, 'return', awaits_source, awaits_reference, awai
        json_build_object('lines', lines), source, reference, store, reason, occurred_at, parked_at, until, status,
        outcome
   from parked_return
+"""
+
+OPEN = """
+insert into review (
+    bucket, programme_id, id, kind, member_id, wallet, points, source, reference, opened_at, status)
+select e.bucket, e.programme_id, e.id, 'redemption.not_covered', e.member_id, p.wallet, p.points, e.source,
+       e.reference, e.recorded_at, 'open'
+  from posting p
+  join entry e on e.bucket = p.bucket and e.programme_id = p.programme_id and e.id = p.entry_id
+ where p.debit = 'owed' and p.credit = 'redeemed';
+
+insert into review (bucket, programme_id, id, kind, source, reference, opened_at, status)
+select bucket, programme_id, id, 'parked.' || status, source, reference, parked_at, 'open'
+  from parked_event
+ where status in ('refused', 'lapsed')
 """
 
 CONTRACT = """
@@ -106,11 +167,14 @@ select bucket, programme_id, id, awaits_source, awaits_reference, awaits_date,
  where kind = 'return'
 """
 
-CHANGED = {"parked_event": "status, outcome"}
+CHANGED = {
+    "parked_event": "status, outcome",
+    "review": "status, resolved_by, reason, resolved_at",
+}
 
 
 def upgrade() -> None:
-    for statements in (PARKED, ROWS, COPY, CONTRACT):
+    for statements in (PARKED, REVIEW, ROWS, COPY, OPEN, CONTRACT):
         for statement in statements.strip().split(";\n\n"):
             op.execute(statement)
     for table, columns in CHANGED.items():
@@ -124,7 +188,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """The accruals that wait have no place in the table of before, and are gone."""
+    """The accruals that wait and the review items have no place in the tables of before, and are gone."""
     context.script.get_revision(down_revision).module.upgrade()
     op.execute(COPY_BACK)
     for table in CHANGED:

@@ -58,6 +58,9 @@ ROUTES = {
     ("POST", "/v1/returns"): "accruals:write",
     ("GET", "/v1/parked"): "members:read",
     ("GET", "/v1/parked/{id}"): "members:read",
+    ("GET", "/v1/reviews"): "reviews:read",
+    ("GET", "/v1/reviews/{id}"): "reviews:read",
+    ("POST", "/v1/reviews/{id}/resolve"): "reviews:write",
     ("POST", "/v1/transfers"): "transfers:write",
     ("POST", "/v1/adjustments"): "adjustments:write",
     ("POST", "/v1/adjustments/{id}/approve"): "adjustments:write",
@@ -102,11 +105,11 @@ def sample(method: str, path: str, member: dict[str, Any], entry: str) -> tuple[
         "/v1/transfers": {**a_redemption(member, 1), "from": named(member), "to": named(member)},
         "/v1/adjustments": {**a_grant(member), "reason": "r"},
         "/v1/members/{id}": {"status": "active"},
+        "/v1/reviews/{id}/resolve": {"reason": "r"},
     }
     bodies["/v1/transfers"].pop("member")
-    prefix = {"redemptions": "red", "holds": "hld", "adjustments": "adj", "entries": "ent", "parked": "prk"}.get(
-        path.split("/")[2]
-    )
+    prefixes = {"redemptions": "red", "holds": "hld", "adjustments": "adj", "entries": "ent"}
+    prefix = {**prefixes, "parked": "prk", "reviews": "rev"}.get(path.split("/")[2])
     id_ = f"{prefix}_{entry.removeprefix('ent_')}" if prefix else member["id"]
     queries = {
         "/v1/entries": "?source=crm&reference=R-1",
@@ -168,12 +171,14 @@ async def test_a_programme_sees_and_moves_nothing_of_another(a_shop: ShopFactory
             assert [one["status"] for one in answer.json()["results"]] == [404]
         case ("GET", "/v1/ledger/trial-balance"):
             assert answer.json()["debit_total"] == 0
-        case ("GET", "/v1/events" | "/v1/entries" | "/v1/parked"):
+        case ("GET", "/v1/events" | "/v1/entries" | "/v1/parked" | "/v1/reviews"):
             assert answer.json()["items"] == []
         case (_, "/v1/entries/{id}") | (_, "/v1/returns"):
             refused(answer, 404, "entry_not_found")
         case (_, "/v1/parked/{id}"):
             refused(answer, 404, "parked_not_found")
+        case (_, "/v1/reviews/{id}" | "/v1/reviews/{id}/resolve"):
+            refused(answer, 404, "review_not_found")
         case (_, "/v1/redemptions/{id}/refund"):
             refused(answer, 404, "redemption_not_found")
         case (_, "/v1/holds/{id}" | "/v1/holds/{id}/capture" | "/v1/holds/{id}/release"):

@@ -156,12 +156,19 @@ async def return_that_waits(shop: Shop) -> Ask:
     return Ask("pos", "/v1/returns", body, ("/v1/returns", {**body, "reason": "broken"}))
 
 
+async def resolution(shop: Shop) -> Ask:
+    await shop.redeems(await rich(shop), 600, forced=True, source="pos-offline")
+    [review, *_] = accepted(await shop.client("desk").get("/v1/reviews", status="open"))["items"]
+    path = f"/v1/reviews/{review['review']}/resolve"
+    return Ask("desk", path, {"reason": "it repays"}, (path, {"reason": "waived"}))
+
+
 Prepare = Callable[[Shop], Awaitable[Ask]]
 REFERRING = (hold, forced, refund, refund_all, take_back, take_back_all, transfer, adjustment, large_adjustment)
-RESOLVING = (capture, capture_all, release, approval, rejection, closing, freezing)
+RESOLVING = (capture, capture_all, release, approval, rejection, closing, freezing, resolution)
 WAITING = (sale_that_waits, return_that_waits)
 every_verb = pytest.mark.parametrize("prepare", [*REFERRING, *RESOLVING, *WAITING], ids=lambda verb: verb.__name__)
-IDS, TIMES = ("ent_", "hld_", "red_", "adj_", "prk_"), ("_at", "_from", "until")
+IDS, TIMES = ("ent_", "hld_", "red_", "adj_", "prk_", "rev_"), ("_at", "_from", "until")
 
 
 def same_but_for_ids_and_times(answer: Any) -> Any:
@@ -266,6 +273,7 @@ async def test_what_is_resolved_refuses_a_new_key_and_replays_the_old_one(market
         *((verb, "hold_resolved") for verb in (capture, capture_all, release)),
         *((verb, "adjustment_decided") for verb in (approval, rejection)),
         (closing, "member_closed"),
+        (resolution, "review_resolved"),
     ):
         ask = await prepare(market)
         first = await ask.send(market, f"first-{prepare.__name__}")

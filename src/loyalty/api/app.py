@@ -25,6 +25,7 @@ from loyalty.api import (
     parked,
     redemptions,
     returns,
+    reviews,
     statements,
     transfers,
 )
@@ -64,6 +65,7 @@ def create_app(settings: Settings) -> FastAPI:
         returns.router,
         transfers.router,
         adjustments.router,
+        reviews.router,
         members.lean,
         members.router,
         statements.router,

@@ -37,6 +37,8 @@ LINKS = (
     Link("POST /v1/returns", "202", "/parked", "GET /v1/parked/{id}"),
     Link("POST /v1/adjustments", "202", "/adjustment", "POST /v1/adjustments/{id}/approve"),
     Link("POST /v1/adjustments", "202", "/adjustment", "POST /v1/adjustments/{id}/reject"),
+    Link("GET /v1/reviews", "200", "/items/0/review", "GET /v1/reviews/{id}"),
+    Link("GET /v1/reviews", "200", "/items/0/review", "POST /v1/reviews/{id}/resolve"),
 )
 
 

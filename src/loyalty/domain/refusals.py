@@ -57,6 +57,11 @@ class ParkedNotFound(NotFound):
     title = "Nothing of that id was parked"
 
 
+class ReviewNotFound(NotFound):
+    code = "review_not_found"
+    title = "No such review item"
+
+
 class Conflict(Refusal):
     """The request is well formed but the state of the ledger does not allow it."""
 
@@ -145,6 +150,11 @@ class TooManyParked(Conflict):
     code = "too_many_parked"
     title = "Too many events wait for the same"
     curable = True
+
+
+class ReviewResolved(Conflict):
+    code = "review_resolved"
+    title = "The review item was resolved before"
 
 
 class ApproverNotSecond(Conflict):

@@ -20,10 +20,13 @@ from loyalty.domain.parked import (
 )
 from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import ParkedDecided, Refusal, TooManyParked
+from loyalty.domain.reviews import ReviewKind, open_review
 from loyalty.domain.state import Draft, Need
 from loyalty.operations.accrue import Grant, Purchase, granted_term
 from loyalty.operations.command import Command, Receipt
 from loyalty.operations.returns import Return
+
+_REVIEWED = {ParkedStatus.REFUSED: ReviewKind.REFUSED, ParkedStatus.LAPSED: ReviewKind.LAPSED}
 
 
 class Park(NamedTuple):
@@ -151,6 +154,9 @@ def _waiting(draft: Draft, parked: ParkedEvent) -> ParkedEvent:
 
 
 def _end(draft: Draft, waiting: ParkedEvent, status: ParkedStatus, outcome: str | None = None) -> Receipt:
+    """It waits no longer; unless it was cured, somebody has to look at it."""
     ended = waiting._replace(status=status.value, outcome=outcome)
     draft.put(PARKED, ended.id, ended)
+    if status in _REVIEWED:
+        open_review(draft, _REVIEWED[status], ended.id, ended.because, opened_at=draft.moment.recorded_at)
     return Receipt(MemberId(ended.id), (), ended)
