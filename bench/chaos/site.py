@@ -18,8 +18,8 @@ import httpx2
 
 from bench.chaos.proxy import Proxy, a_proxy
 from bench.chaos.server import Server, a_lasting_port, is_free, started
-from bench.chaos.verbs import LIMIT, OFFLINE, ROLES, UNITS
-from loyalty.api.access import new_key
+from bench.chaos.verbs import LIMIT, OFFLINE, UNITS
+from loyalty.api.access import SCOPES_OF_ROLE, new_key
 from loyalty.domain.calendar import Calendar
 from loyalty.domain.programme import Expiry, Lifespan, Programme, Rung, Wallet
 from loyalty.embedded import EmbeddedPostgres
@@ -65,16 +65,19 @@ class NotReady(Exception):
 class Site:
     """Everything that runs. Use `a_site`."""
 
-    def __init__(self, room: Path, postgres: EmbeddedPostgres, proxy: Proxy, *, durable: bool) -> None:
+    def __init__(
+        self, room: Path, postgres: EmbeddedPostgres, proxy: Proxy, *, durable: bool, programme: Programme
+    ) -> None:
         self.room = room
         self.postgres = postgres
         self.proxy = proxy
         self.tokens: dict[str, str] = {}
-        """A key for every role that clients have."""
+        """A key for every role."""
         self.ports: list[int] = []
         self.servers: list[Server] = []
         self.worker: subprocess.Popen[bytes] | None = None
         self._durable = durable
+        self._programme = programme
         self._processes: Sequence[int] = ()
         self._secret = secrets.token_hex(32)
         self._http = httpx2.AsyncClient(timeout=10, headers={"Connection": "close"})
@@ -102,9 +105,9 @@ class Site:
         self.postgres.run("createdb", DATABASE)
         owner = self.postgres.url(database=DATABASE)
         await migrations.upgrade(owner, ("loyalty_run", self.postgres.url(RUNNER, DATABASE)))
-        programme = await seeding.ensure_programme(owner, PROGRAMME)
+        programme = await seeding.ensure_programme(owner, self._programme)
         sealer = Sealer(self._secret.encode())
-        made = {role: new_key(sealer, programme.id, role) for role in ROLES}
+        made = {role: new_key(sealer, programme.id, role) for role in SCOPES_OF_ROLE}
         self.tokens = {role: token for role, (token, _) in made.items()}
         await seeding.add_keys(owner, [key for _, key in made.values()])
         self._processes = processes
@@ -184,13 +187,15 @@ class Site:
 
 
 @asynccontextmanager
-async def a_site(room: Path, *, processes: Sequence[int], durable: bool) -> AsyncIterator[Site]:
+async def a_site(
+    room: Path, *, processes: Sequence[int], durable: bool, programme: Programme = PROGRAMME
+) -> AsyncIterator[Site]:
     """The site at work; everything of it but the logs is gone afterwards."""
     postgres = _postgres(room, durable=durable)
     site: Site | None = None
     try:
         async with a_proxy(postgres.socket_dir) as proxy:
-            site = Site(room, postgres, proxy, durable=durable)
+            site = Site(room, postgres, proxy, durable=durable, programme=programme)
             try:
                 await site.open(processes)
                 yield site

@@ -372,8 +372,6 @@ VERBS: Mapping[str, Verb] = {verb.name: verb for verb in _TABLE}
 """By name."""
 READER = "admin"
 """The role of whoever only reads."""
-ROLES = sorted({READER, *(verb.role for verb in _TABLE)})
-"""Of the keys that the clients need."""
 
 
 def drawn(cast: Cast, *, for_file: bool = False) -> Verb:
