@@ -182,11 +182,13 @@ class Clients:
 
         return set(await asyncio.gather(*(one() for _ in range(readers))))
 
-    async def catch_up(self) -> None:
-        """Every follower has seen all that there is to see."""
+    async def catch_up(self, within: float) -> None:
+        """Every follower has seen all that there is to see. Raises Stalled."""
+        deadline = time.monotonic() + within
         for name in EVENTS_AT_A_TIME:
             while await self._follow(name):
-                pass
+                if time.monotonic() > deadline:
+                    raise Stalled(f"the {name} had not seen all events after {within:.0f} s")
 
     async def send_file(self, items: int) -> None:
         """A file of new facts, until every item of it is settled."""

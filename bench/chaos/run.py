@@ -128,6 +128,7 @@ async def _checked(
     """Everything is quiet; every frozen answer is asked for once more, and the whole is checked."""
     try:
         await clients.close(CLOSING_S)
+        await clients.catch_up(CLOSING_S)
     except Stalled as problem:
         return None, [Violation("every request is answered at last", str(problem))]
     record.flush()
@@ -137,7 +138,7 @@ async def _checked(
     for _ in range(READINGS):
         for _ in clients.cast.members:
             await clients.ask("settling")
-        await clients.catch_up()
+        await clients.catch_up(CLOSING_S)
         record.flush()
         told = history.read(path)
         ledger = await _read(site, told)
