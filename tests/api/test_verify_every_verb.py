@@ -15,10 +15,15 @@ from tests.api.conftest import Shop, ShopFactory, accepted, an_order
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def day(a_shop: ShopFactory, app: FastAPI, owner: AsyncEngine) -> Shop:
+    return await a_day_of_every_verb(await a_shop(transfers=True, adjustment_limit=100), app, owner)
+
+
+async def a_day_of_every_verb(shop: Shop, app: FastAPI, owner: AsyncEngine) -> Shop:
     """A programme with a day of every verb behind it."""
-    shop = await a_shop(transfers=True, adjustment_limit=100)
     till, desk, finance = shop.till, shop.client("desk"), shop.client("finance")
-    anna, ben, cleo = [await shop.enrols() for _ in range(3)]
+    consents = [{"purpose": "membership", "text_version": "2026-01"}]
+    anna = await shop.enrols(phone="+8613800138000", name="Anna", consents=consents)
+    ben, cleo = await shop.enrols(), await shop.enrols()
     for member in (anna, ben, cleo):
         await shop.gives(member, 500)
 
@@ -32,6 +37,7 @@ async def day(a_shop: ShopFactory, app: FastAPI, owner: AsyncEngine) -> Shop:
     redemption = (await shop.redeems(anna, 40))["redemption"]["id"]
     refund = {"points": 15, "source": "pos", "reference": "refunded"}
     accepted(await till.post(f"/v1/redemptions/{redemption}/refund", refund))
+    await shop.sells(ben, 1_500_00)  # he rises
     order = an_order(anna, 100_00)
     accepted(await till.post("/v1/accruals", order))
     accrual = {"source": order["source"], "reference": order["reference"]}
