@@ -50,7 +50,8 @@ def test_invariant_10_batches_cut_differently_leave_the_same_history_in_postgres
     dice = random.Random(12)
     buying = [Ask("purchase", n % 3, amount=n * 37 % 900 * 100, currency="CNY", wait=_hours(9 * n)) for n in range(40)]
     then = [soak.ask(dice)._replace(key=None, dry_run=False) for _ in range(200)]
-    facts = written([*buying, *(ask for ask in then if ask.verb not in ("close", "status"))])
+    forced = [Ask("redeem", n, amount=9_000, forced=True, source="offline") for n in range(2)]
+    facts = written([*buying, *forced, *(ask for ask in then if ask.verb not in ("close", "status"))])
     programme = programme_of(RULES)
     one_by_one, in_batches = InPostgres(postgres, programme, "door"), InPostgres(postgres, programme, "door")
     # The id of the programme is hashed, so both play in the same one, one after the other.

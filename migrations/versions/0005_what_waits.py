@@ -189,7 +189,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """The accruals that wait and the review items have no place in the tables of before, and are gone."""
-    context.script.get_revision(down_revision).module.upgrade()
+    context.script.get_revision("0004").module.upgrade()
     op.execute(COPY_BACK)
     for table in CHANGED:
         op.execute(f"drop table {table}")

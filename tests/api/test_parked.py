@@ -25,6 +25,7 @@ from tests.api.conftest import (
     Shop,
     ShopFactory,
     a_grant,
+    a_reassignment,
     a_reference,
     accepted,
     an_order,
@@ -129,6 +130,19 @@ async def test_a_parked_return_sent_twice_takes_back_once(shop: Shop, service: S
     assert [one["status"] for one in found] == ["cured", "refused"]
     assert found[1]["code"] == "reference_taken"
     assert await shop.figures(member) == (0, 500)
+
+
+async def test_a_parked_return_follows_its_sale_to_who_made_it(shop: Shop, service: Service) -> None:
+    wrong, right = await shop.enrols(), await shop.enrols()
+    parked = await parks(shop, a_return("S-1"), "/v1/returns")
+    await shop.sells(wrong, 100_00, reference="S-1")
+    purchase = {"source": "pos-1", "reference": "S-1"}
+    accepted(await shop.client("desk").post("/v1/reassignments", a_reassignment(purchase, right)))
+    assert await shop.figures(right) == (100, 0)
+    assert await cured(service, shop) == 1
+    assert (await became(shop, parked))["status"] == "cured"
+    assert await shop.figures(right) == (0, 0)
+    assert (await verify(service.database, shop.programme)).findings == []
 
 
 async def test_a_return_of_an_unknown_entry_is_not_parked(shop: Shop) -> None:

@@ -21,7 +21,11 @@ FROZEN = """
     member_frozen
     not_a_purchase
     parked_decided
+    reassigned_too_often
     reference_taken
+    reservation_expired
+    reservation_resolved
+    review_resolved
     same_member
     second_person_required
     source_may_not_force
@@ -38,7 +42,12 @@ CURABLE = """
     member_not_found
     occurred_at_in_future
     parked_not_found
+    purchase_reassigned
     redemption_not_found
+    reservation_not_found
+    return_reserved
+    review_not_found
+    too_many_parked
 """
 """Another event can make the same request succeed, so none of these is frozen under a key."""
 
