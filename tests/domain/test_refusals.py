@@ -21,7 +21,10 @@ FROZEN = """
     member_frozen
     not_a_purchase
     parked_decided
+    reassigned_too_often
     reference_taken
+    reservation_expired
+    reservation_resolved
     same_member
     second_person_required
     source_may_not_force
@@ -38,7 +41,10 @@ CURABLE = """
     member_not_found
     occurred_at_in_future
     parked_not_found
+    purchase_reassigned
     redemption_not_found
+    reservation_not_found
+    return_reserved
 """
 """Another event can make the same request succeed, so none of these is frozen under a key."""
 

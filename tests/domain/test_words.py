@@ -19,7 +19,7 @@ from loyalty.domain.persons import RESERVED_CHANNELS
         (Status, "active earn_only frozen closed"),
         (LotState, "pending available"),
         (HoldStatus, "open captured released expired"),
-        (ReferenceKind, "accrual redemption hold return refund adjustment transfer"),
+        (ReferenceKind, "accrual redemption hold return refund adjustment transfer reassignment"),
         (Decision, "awaiting_approval approved rejected"),
         (ParkedStatus, "waiting cured refused lapsed"),
     ],
