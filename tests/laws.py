@@ -16,11 +16,12 @@ from loyalty.domain.books import ACCOUNTS, BOOKS, DEBIT_NORMAL, Balance, Book
 from loyalty.domain.claims import REFERENCES, REPLAYS, ReferenceKey, Replay, ReplayKey
 from loyalty.domain.entries import Because, Birth, Draw, Entry, Kind, Posting, sealed
 from loyalty.domain.holds import HOLDS, Hold, HoldStatus
-from loyalty.domain.ids import EntryId, FactId, LotId, MemberId, bucket_of
+from loyalty.domain.ids import EntryId, FactId, LotId, MemberId, ReviewId, bucket_of
 from loyalty.domain.lots import LOTS, Lot
 from loyalty.domain.members import GENESIS, MEMBERS, Member
 from loyalty.domain.programme import Programme
 from loyalty.domain.returns import is_purchase
+from loyalty.domain.reviews import REVIEWS, Review
 from loyalty.domain.state import State
 from loyalty.domain.tiers import TierStep
 
@@ -41,6 +42,7 @@ class Records:
     replays: dict[ReplayKey, Replay]
     holds: dict[EntryId, Hold]
     adjustments: dict[EntryId, Adjustment]
+    reviews: dict[ReviewId, Review]
 
     def entries_of(self, member_id: MemberId) -> list[Entry]:
         return [entry for entry in self.entries if entry.member_id == member_id]
@@ -63,6 +65,7 @@ def of_state(programme: Programme, state: State) -> Records:
         replays=dict(state.own(REPLAYS)),
         holds=dict(state.own(HOLDS)),
         adjustments=dict(state.own(ADJUSTMENTS)),
+        reviews=dict(state.own(REVIEWS)),
     )
 
 
@@ -110,6 +113,7 @@ async def of_database(connection: AsyncConnection, programme: Programme) -> Reco
         for row in await rows(", ".join(Hold._fields[:-2]) + ", reserved::text", "hold where programme_id = :programme")
     ]
     adjustments = await rows(", ".join(Adjustment._fields), "adjustment where programme_id = :programme")
+    reviews = await rows(", ".join(Review._fields), "review where programme_id = :programme")
     return Records(
         programme=programme,
         members={MemberId(row[0]): Member(*row) for row in members},
@@ -121,6 +125,7 @@ async def of_database(connection: AsyncConnection, programme: Programme) -> Reco
         replays={ReplayKey(*row[:3]): Replay(*row[3:]) for row in replays},
         holds={hold.id: hold for hold in holds},
         adjustments={EntryId(row[0]): Adjustment(*row) for row in adjustments},
+        reviews={ReviewId(row[0]): Review(*row) for row in reviews},
     )
 
 
@@ -166,6 +171,21 @@ def check(records: Records) -> None:
     time_never_runs_backwards(records)
     nothing_due_is_overlooked(records)
     every_id_routes_itself(records)
+    what_was_not_covered_is_reviewed(records)
+
+
+def what_was_not_covered_is_reviewed(records: Records) -> None:
+    """Each redemption that left a debt has its review item, and there is none for anything else."""
+    not_covered = {
+        ReviewId(entry.id): (entry.member_id, p.wallet, p.points, *entry.because[:2], entry.recorded_at)
+        for entry in records.entries
+        for p in entry.postings
+        if (p.debit, p.credit) == ("owed", "redeemed")
+    }
+    assert records.reviews.keys() == not_covered.keys()
+    for one in records.reviews.values():
+        said = (one.member_id, one.wallet, one.points, one.source, one.reference, one.opened_at)
+        assert said == not_covered[one.id]
 
 
 def postings_balance(records: Records) -> None:

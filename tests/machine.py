@@ -552,6 +552,11 @@ def picture_of(records: laws.Records) -> dict[int, dict[str, Any]]:
                 if x.member_id == member.id
             ),
             "lots": [(number[x.id], *_holding(x)) for x in lots],
+            "reviews": sorted(
+                (x.opened_at, x.source, x.reference, x.wallet, x.points)
+                for x in records.reviews.values()
+                if x.member_id == member.id
+            ),
         }
     return people
 

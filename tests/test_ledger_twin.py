@@ -24,7 +24,7 @@ from tests.postgres_ledger import InPostgres, Postgres
 from tests.twin import Fact
 
 TABLES = ["member", "book", "lot", "net_spend", "entry", "posting", "draw", "tier_step", "event"]
-TABLES += ["replay", "reference", "identity", "hold", "reversal", "adjustment"]
+TABLES += ["replay", "reference", "identity", "hold", "reversal", "adjustment", "review"]
 
 
 @pytest.fixture
@@ -63,7 +63,8 @@ def test_invariant_10_batches_cut_differently_leave_the_same_history_in_postgres
     second, _ = _played(in_batches, stand, known, at_a_time=7)
     assert first.entries == second.entries
     assert (first.books, first.lots, first.steps) == (second.books, second.lots, second.steps)
-    assert (first.holds, first.adjustments) == (second.holds, second.adjustments)
+    assert (first.holds, first.adjustments, first.reviews) == (second.holds, second.adjustments, second.reviews)
+    assert first.reviews, "something was forced that was not covered"
 
 
 def test_a_spend_over_more_lots_than_are_loaded_at_first_forgets_nothing_that_falls_due(postgres: Postgres) -> None:

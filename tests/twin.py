@@ -197,6 +197,8 @@ class Person:
     journal: list[dict[str, Any]] = field(default_factory=list)
     spent: list[tuple[date, int]] = field(default_factory=list)
     steps: list[tuple[str, str, datetime]] = field(default_factory=list)
+    reviews: list[tuple[datetime, str, str, str, int]] = field(default_factory=list)
+    """What was forced and not covered: somebody has to look at it."""
 
 
 class Refused(Exception):
@@ -369,6 +371,9 @@ class World:
         moves = [(fact.wallet, account, "redeemed", points) for account, points in sides if points]
         self.write(person, fact, "spend", moves, draws=draws)
         self.redemptions[fact.id] = Redemption(fact.wallet, fact.amount, draws)
+        if covered < fact.amount:
+            learnt = person.journal[-1]["recorded_at"]
+            person.reviews.append((learnt, fact.source, fact.reference, fact.wallet, fact.amount - covered))
 
     def refund(self, person: Person, fact: Fact) -> None:
         """Points go back to where they came from: what was forced first, then what was drawn last."""
@@ -936,6 +941,7 @@ def picture(world: World) -> dict[int, dict[str, Any]]:
             "lots": [
                 (x.number, x.wallet, x.pending, x.points, x.left, x.earned, x.matures, x.expires) for x in person.lots
             ],
+            "reviews": sorted(person.reviews),
         }
         for who, person in world.people.items()
     }

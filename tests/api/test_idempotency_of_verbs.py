@@ -15,6 +15,7 @@ from tests.api.conftest import (
     a_hold,
     a_reassignment,
     a_redemption,
+    a_reference,
     a_refund,
     a_return,
     a_transfer,
@@ -174,14 +175,35 @@ async def freezing(shop: Shop) -> Ask:
     return Ask("desk", path, {"status": "frozen"}, (path, {"status": "earn_only"}), "PATCH")
 
 
+async def sale_that_waits(shop: Shop) -> Ask:
+    body = an_order({"identity": {"channel": "tmall", "type": "ouid", "value": a_reference()}}, 199_99)
+    return Ask("pos", "/v1/accruals", body, ("/v1/accruals", {**body, "store": "SH-002"}))
+
+
+async def return_that_waits(shop: Shop) -> Ask:
+    body = a_return({"source": "pos", "reference": a_reference()}, full=True)
+    return Ask("pos", "/v1/returns", body, ("/v1/returns", {**body, "reason": "broken"}))
+
+
+async def resolution(shop: Shop) -> Ask:
+    await shop.redeems(await rich(shop), 600, forced=True, source="pos-offline")
+    [review, *_] = accepted(await shop.client("desk").get("/v1/reviews", status="open"))["items"]
+    path = f"/v1/reviews/{review['review']}/resolve"
+    return Ask("desk", path, {"reason": "it repays"}, (path, {"reason": "waived"}))
+
+
 Prepare = Callable[[Shop], Awaitable[Ask]]
 REFERRING = (
     *(hold, forced, refund, refund_all, take_back, take_back_all, reserve),
     *(reassignment, transfer, adjustment, large_adjustment),
 )
-RESOLVING = (capture, capture_all, release, confirmation, cancellation, approval, rejection, closing, freezing)
-every_verb = pytest.mark.parametrize("prepare", [*REFERRING, *RESOLVING], ids=lambda verb: verb.__name__)
-IDS, TIMES = ("ent_", "hld_", "rsv_", "red_", "adj_"), ("_at", "_from")
+RESOLVING = (
+    *(capture, capture_all, release, confirmation, cancellation),
+    *(approval, rejection, closing, freezing, resolution),
+)
+WAITING = (sale_that_waits, return_that_waits)
+every_verb = pytest.mark.parametrize("prepare", [*REFERRING, *RESOLVING, *WAITING], ids=lambda verb: verb.__name__)
+IDS, TIMES = ("ent_", "hld_", "rsv_", "red_", "adj_", "prk_", "rev_"), ("_at", "_from", "until")
 
 
 def same_but_for_ids_and_times(answer: Any) -> Any:
@@ -286,6 +308,7 @@ async def test_what_is_resolved_refuses_a_new_key_and_replays_the_old_one(market
         *((verb, "hold_resolved") for verb in (capture, capture_all, release)),
         *((verb, "adjustment_decided") for verb in (approval, rejection)),
         (closing, "member_closed"),
+        (resolution, "review_resolved"),
     ):
         ask = await prepare(market)
         first = await ask.send(market, f"first-{prepare.__name__}")

@@ -90,7 +90,7 @@ async def scene(owner: AsyncEngine, http: httpx2.AsyncClient, contract: Contract
 
 
 async def _asked_for(shop: Shop, member: dict[str, Any], restricted: dict[str, Any]) -> dict[str, str]:
-    """An open hold, a resolved one, a redemption with 60 points left, and an adjustment that waits."""
+    """An open hold, a resolved one, a redemption with 60 points left, an adjustment that waits, two review items."""
     till, desk = shop.till, shop.client("desk")
     open_ = accepted(await till.post("/v1/holds", a_hold(member, 100)))["hold"]["id"]
     resolved = accepted(await till.post("/v1/holds", a_hold(member, 10)))["hold"]["id"]
@@ -104,7 +104,14 @@ async def _asked_for(shop: Shop, member: dict[str, Any], restricted: dict[str, A
     decided = (await desk.post("/v1/adjustments", an_adjustment(member, 101))).json()["adjustment"]
     accepted(await shop.client("finance").post(f"/v1/adjustments/{decided}/reject", {}))
     too_much = (await desk.post("/v1/adjustments", an_adjustment(restricted, -5000))).json()["adjustment"]
+    debtor = await shop.enrols()
+    for _ in range(2):
+        accepted(await till.post("/v1/redemptions", forced(debtor)))
+    reviewed, review = [one["review"] for one in accepted(await desk.get("/v1/reviews"))["items"]]
+    accepted(await desk.post(f"/v1/reviews/{reviewed}/resolve", {"reason": "repaid"}))
     return {
+        "review": review,
+        "reviewed": reviewed,
         "open hold": open_,
         "resolved hold": resolved,
         "redemption": redemption,
@@ -565,6 +572,31 @@ ADJUSTMENTS: dict[str, tuple[Ask, tuple[int, str]]] = {
     },
 }
 
+REVIEWS: dict[str, tuple[Ask, tuple[int, str]]] = {
+    "resolve what was resolved": (
+        at_path("finance", "/v1/reviews/{}/resolve", lambda s: s.ids["reviewed"], {"reason": "waived"}),
+        (409, "review_resolved"),
+    ),
+    "resolve without a reason": (at_path("desk", "/v1/reviews/{}/resolve", lambda s: s.ids["review"]), INVALID),
+    "resolve with too long a reason": (
+        at_path("desk", "/v1/reviews/{}/resolve", lambda s: s.ids["review"], {"reason": "x" * 201}),
+        INVALID,
+    ),
+    "resolve as a till": (
+        at_path("pos", "/v1/reviews/{}/resolve", lambda s: s.ids["review"], {"reason": "repaid"}),
+        (403, "forbidden"),
+    ),
+    **{
+        f"resolve {what}": (at_path("desk", "/v1/reviews/{}/resolve", id_, {"reason": "r"}), (404, "review_not_found"))
+        for what, id_ in {
+            "another programme's": lambda s: s.ids["foreign review"],
+            "what never was": lambda s: f"rev_{'0' * 32}",
+            "a malformed id": lambda s: "rev_zz",
+            "a redemption that was covered": lambda s: s.ids["redemption"].replace("red_", "rev_"),
+        }.items()
+    },
+}
+
 MEMBERS: dict[str, tuple[Ask, tuple[int, str]]] = {
     "close what is closed": (lambda s: ("desk", f"/v1/members/{s.closed['id']}/close", {}), (409, "member_closed")),
     "close another programme's": (lambda s: ("desk", f"/v1/members/{s.foreign['id']}/close", {}), MISSING),
@@ -587,6 +619,7 @@ CASES = {
         "reassignment": REASSIGNMENTS,
         "transfer": TRANSFERS,
         "adjustment": ADJUSTMENTS,
+        "review": REVIEWS,
         "member": MEMBERS,
     }.items()
     for name, case in cases.items()

@@ -25,6 +25,7 @@ FROZEN = """
     reference_taken
     reservation_expired
     reservation_resolved
+    review_resolved
     same_member
     second_person_required
     source_may_not_force
@@ -45,6 +46,8 @@ CURABLE = """
     redemption_not_found
     reservation_not_found
     return_reserved
+    review_not_found
+    too_many_parked
 """
 """Another event can make the same request succeed, so none of these is frozen under a key."""
 

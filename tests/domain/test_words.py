@@ -11,6 +11,7 @@ from loyalty.domain.lots import LotState
 from loyalty.domain.members import Status
 from loyalty.domain.parked import ParkedStatus
 from loyalty.domain.persons import RESERVED_CHANNELS
+from loyalty.domain.reviews import ReviewKind, ReviewStatus
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,8 @@ from loyalty.domain.persons import RESERVED_CHANNELS
         (ReferenceKind, "accrual redemption hold return refund adjustment transfer reassignment"),
         (Decision, "awaiting_approval approved rejected"),
         (ParkedStatus, "waiting cured refused lapsed"),
+        (ReviewKind, "redemption.not_covered parked.refused parked.lapsed"),
+        (ReviewStatus, "open resolved"),
     ],
 )
 def test_the_words_of_states_and_kinds_are_as_published(words: type[StrEnum], published: str) -> None:

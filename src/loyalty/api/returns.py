@@ -7,13 +7,14 @@ from fastapi import APIRouter
 from pydantic import Field, model_validator
 from starlette.responses import Response
 
-from loyalty.api import answers
+from loyalty.api import answers, parked
 from loyalty.api.access import ACCRUALS_WRITE, MEMBERS_READ
 from loyalty.api.answers import Answer, WriteAnswer, to_json
 from loyalty.api.bodies import Amount, Body, Instant, Label, Quantity, Reference, Source, Store, Text
 from loyalty.api.documented import reads, writes
 from loyalty.api.holds import LONGEST_S, USUAL_S
 from loyalty.api.lean import Call, Calling, LeanRoute
+from loyalty.api.parked import ParkedAnswer
 from loyalty.api.purchases import PurchaseName, find_purchase, find_purchase_if_known, reference_of
 from loyalty.api.redemptions import MoneyAnswer
 from loyalty.api.service import new_fact, wall_clock
@@ -23,16 +24,16 @@ from loyalty.domain.claims import ReferenceKind
 from loyalty.domain.entries import Because, Entry
 from loyalty.domain.holds import Hold, HoldStatus
 from loyalty.domain.ids import MemberId
-from loyalty.domain.parked import ParkedReturn, ParkedStatus
+from loyalty.domain.parked import AskedReturn, ParkedEvent
 from loyalty.domain.programme import Programme
-from loyalty.domain.refusals import ParkedNotFound, ReservationNotFound
+from loyalty.domain.refusals import ReservationNotFound
 from loyalty.domain.reservations import Reservation, reservation_of
 from loyalty.domain.returns import ReturnedLine, bought_on
 from loyalty.operations.command import Receipt
 from loyalty.operations.park import Park
 from loyalty.operations.reserve import Cancel, Confirm, Reserve, Reserved
 from loyalty.operations.returns import Return, Returned
-from loyalty.store import holds, journal, parked
+from loyalty.store import holds, journal
 
 router = APIRouter(tags=["returns"], route_class=LeanRoute)
 
@@ -125,24 +126,6 @@ class ReservedAnswer(ReturnAnswer):
     """A return in two steps, and what it takes: once it is confirmed, or now that it is."""
 
     reservation: ReservationAnswer
-
-
-class AwaitedAnswer(Answer):
-    """The sale that a parked return waits for."""
-
-    source: str
-    reference: str
-
-
-class ParkedAnswer(Answer):
-    """A return that came before its sale, and what became of it."""
-
-    parked: str = Field(examples=["prk_019ab2c3d4e5f60718293a4b5c6d7e8f"])
-    status: str = Field(description="waiting, cured, refused, lapsed", examples=["waiting"])
-    awaits: AwaitedAnswer
-    until: datetime = Field(description="When it is given up unless the sale has come.")
-    entry: str | None = Field(description="The entry of the return, once it is cured.")
-    code: str | None = Field(description="Why it was refused when its sale came.")
 
 
 @router.post(
@@ -241,25 +224,6 @@ async def read(call: Calling, id: str) -> Response:  # noqa: A002 - the path's o
     )
 
 
-@router.get("/v1/parked/{id}", summary="What became of a parked return", **reads(MEMBERS_READ, ParkedAnswer, 404))
-async def read_parked(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
-    missing = "Nothing of that id was parked in this programme."
-    found = await by_id("prk", id, parked.find, lambda: ParkedNotFound(missing))(call)
-    return Response(to_json(_parked(found)), media_type="application/json")
-
-
-def _parked(of: ParkedReturn) -> dict[str, Any]:
-    cured = of.status == ParkedStatus.CURED
-    return {
-        "parked": f"prk_{of.id}",
-        "status": of.status,
-        "awaits": {"source": of.awaits.source, "reference": of.awaits.reference},
-        "until": of.until,
-        "entry": f"ent_{of.outcome}" if cured else None,
-        "code": None if cured else of.outcome,
-    }
-
-
 def _found(id_: str) -> Find[tuple[Hold, Reservation]]:
     """Finds a reserved return. Raises ReservationNotFound."""
     missing = "There is no such reserved return in this programme."
@@ -278,7 +242,8 @@ def _command(programme: Programme, body: ReturnBody, entry: Entry | None, at: da
     reference, day = taken(programme, ReferenceKind.RETURN, body, at)
     because = Because(body.source, body.reference, body.store, body.reason)
     if entry is None:
-        return Park(reference_of(programme, body.accrual), _lines(body), because, MemberId(new_fact()))
+        awaits, asked = reference_of(programme, body.accrual), AskedReturn(_lines(body))
+        return Park(awaits, asked, because, reference, MemberId(new_fact()))
     return Return(entry, _lines(body), because, reference, day, bought_on(programme.calendar, entry))
 
 
@@ -302,8 +267,8 @@ def _lines(body: ReturnBody) -> tuple[ReturnedLine, ...] | None:
 
 
 def _say(programme: Programme, receipt: Receipt) -> tuple[int, bytes]:
-    if isinstance(receipt.said, ParkedReturn):
-        return 202, to_json(_parked(receipt.said))
+    if isinstance(receipt.said, ParkedEvent):
+        return parked.say(receipt.said)
     return 201, to_json({**answers.written(receipt), **_took(programme, receipt.said)})
 
 

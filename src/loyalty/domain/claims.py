@@ -94,6 +94,12 @@ def reference_key(programme: Programme, kind: str, *, source: str, reference: st
 
 def take_reference(draft: Draft, key: ReferenceKey, entry_id: EntryId) -> None:
     """Take the reference for the entry (invariant 7). Raises ReferenceTaken, naming the earlier entry."""
+    check_free(draft, key)
+    draft.put(REFERENCES, key, entry_id)
+
+
+def check_free(draft: Draft, key: ReferenceKey) -> None:
+    """Whether the reference can still be taken. Raises ReferenceTaken, naming the earlier entry."""
     earlier = draft.get(REFERENCES, key)
     if earlier is not None:
         raise ReferenceTaken(
@@ -102,7 +108,6 @@ def take_reference(draft: Draft, key: ReferenceKey, entry_id: EntryId) -> None:
             reference=key.reference,
             entry=earlier,
         )
-    draft.put(REFERENCES, key, entry_id)
 
 
 def replayed(kept: Replay, claim: Claim) -> Replay:

@@ -62,6 +62,11 @@ class ParkedNotFound(NotFound):
     title = "Nothing of that id was parked"
 
 
+class ReviewNotFound(NotFound):
+    code = "review_not_found"
+    title = "No such review item"
+
+
 class Conflict(Refusal):
     """The request is well formed but the state of the ledger does not allow it."""
 
@@ -170,7 +175,18 @@ class AdjustmentDecided(Conflict):
 
 class ParkedDecided(Conflict):
     code = "parked_decided"
-    title = "The parked return waits no longer"
+    title = "The parked event waits no longer"
+
+
+class TooManyParked(Conflict):
+    code = "too_many_parked"
+    title = "Too many events wait for the same"
+    curable = True
+
+
+class ReviewResolved(Conflict):
+    code = "review_resolved"
+    title = "The review item was resolved before"
 
 
 class ApproverNotSecond(Conflict):

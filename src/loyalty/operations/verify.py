@@ -1,7 +1,7 @@
 """Proof: everything that is kept beside the journal, worked out again from the journal and compared.
 
-Nothing is believed that can be recomputed: hashes, balances, lots, net spend, tiers, references. A snapshot per
-bucket makes it safe beside a running service.
+Nothing is believed that can be recomputed: hashes, balances, lots, net spend, tiers, references, what has to be
+reviewed. A snapshot per bucket makes it safe beside a running service.
 """
 
 import asyncio
@@ -83,8 +83,9 @@ class _Bucket:
                 self._nobodys(entry.entry)
             for stray in await store.strays(connection, id_, self._bucket):
                 self._report.add(*stray)
-            references = await store.count_references(connection, id_, self._bucket)
-        self._report.checked["reference"] += references
+            counted = await store.count_beside(connection, id_, self._bucket)
+        for table, number in counted.items():
+            self._report.checked[table] += number
 
     async def _replay(self, rows: MemberRows, history: "_History") -> None:
         """Replay the member's entries, which come next, and compare."""

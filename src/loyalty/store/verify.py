@@ -96,11 +96,10 @@ async def strays(connection: AsyncConnection, programme_id: int, bucket: int) ->
     return [Stray(*row) for row in rows]
 
 
-async def count_references(connection: AsyncConnection, programme_id: int, bucket: int) -> int:
-    """How many references lie in the bucket. Locks nothing."""
-    return int(
-        (await connection.execute(_COUNT_REFERENCES, {"the_bucket": bucket, PROGRAMME: programme_id})).scalar_one()
-    )
+async def count_beside(connection: AsyncConnection, programme_id: int, bucket: int) -> dict[str, int]:
+    """How many rows of each of the tables that are only held against others lie in the bucket. Locks nothing."""
+    counts = (await connection.execute(_COUNT_BESIDE, {"the_bucket": bucket, PROGRAMME: programme_id})).one()
+    return dict(zip(_BESIDE_OTHERS, counts, strict=True))
 
 
 # --- rows ------------------------------------------------------------------------------------------------------
@@ -182,11 +181,12 @@ _MEMBERS = text(
     """  # noqa: S608 - only our own constants
 ).bindparams(*_KEYS, bindparam("after_member", type_=UUID), _AT_MOST)
 
-_COUNT_REFERENCES = text(
-    f"""
-    select count(*) from reference r where r.bucket = :the_bucket and r.programme_id = :{PROGRAMME}
-    """  # noqa: S608 - only our own constants
-).bindparams(*_KEYS)
+_BESIDE_OTHERS = ("reference", "parked_event", "review")
+_COUNTS = (
+    f"(select count(*) from {table} x where x.bucket = :the_bucket and x.programme_id = :{PROGRAMME})"  # noqa: S608
+    for table in _BESIDE_OTHERS
+)
+_COUNT_BESIDE = text(f"select {', '.join(_COUNTS)}").bindparams(*_KEYS)
 
 
 def _stray(table: str, key: str, invariant: int, problem: str, *, joined: str, wrong: str) -> str:
@@ -202,6 +202,18 @@ def _stray(table: str, key: str, invariant: int, problem: str, *, joined: str, w
 _ENTRY = "left join entry e on e.bucket = x.bucket and e.programme_id = x.programme_id and e.id = x.entry_id"
 _MEMBER = "left join member m on m.bucket = x.bucket and m.programme_id = x.programme_id and m.id = x.member_id"
 _LOT = "left join lot l on l.bucket = x.bucket and l.programme_id = x.programme_id and l.id = x.lot_id"
+_REVIEW = "left join review v on v.bucket = x.bucket and v.programme_id = x.programme_id and v.id = "
+_OUTCOME = (
+    "left join lateral (select case when x.outcome ~ '^[0-9a-f]{32}$' then x.outcome::uuid end as id) o on true"
+    " left join entry e on e.bucket = get_byte(uuid_send(o.id), 15) and e.programme_id = x.programme_id"
+    " and e.id = o.id"
+)
+_REVIEWED = (
+    "left join entry e on e.bucket = x.bucket and e.programme_id = x.programme_id and e.id = x.id"
+    " left join posting p on p.bucket = x.bucket and p.programme_id = x.programme_id and p.entry_id = x.id"
+    " and p.debit = 'owed' and p.credit = 'redeemed'"
+    " left join parked_event k on k.bucket = x.bucket and k.programme_id = x.programme_id and k.id = x.id"
+)
 _CLAIMING = (
     "left join entry e on e.bucket = get_byte(uuid_send(x.entry_id), 15) and e.programme_id = x.programme_id"
     " and e.id = x.entry_id"
@@ -297,6 +309,34 @@ _STRAYS = text(
                 " <> (x.decided_by is null) or e.member_id <> x.member_id or p.wallet <> x.wallet"
                 " or p.points <> abs(x.points) or (x.points > 0) <> (p.debit = 'adjusted') or e.reason <> x.reason"
                 " or e.source <> x.source or e.reference <> x.reference or e.occurred_at < x.requested_at",
+            ),
+            _stray(
+                "posting",
+                _NUMBERED,
+                6,
+                "redeems what was not covered, and has no review item",
+                joined=f"{_REVIEW} x.entry_id",
+                wrong="x.debit = 'owed' and x.credit = 'redeemed' and v.id is null",
+            ),
+            _stray(
+                "parked_event",
+                hex_of("x.id"),
+                6,
+                "was cured by no such entry, or ended otherwise and has no review item",
+                joined=f"{_OUTCOME} {_REVIEW} x.id",
+                wrong="(x.status in ('refused', 'lapsed')) <> (v.id is not null) or x.status = 'cured'"
+                " and (e.source, e.reference, e.occurred_at) is distinct from (x.source, x.reference, x.occurred_at)",
+            ),
+            _stray(
+                "review",
+                hex_of("x.id"),
+                6,
+                "is about nothing that has to be reviewed, or says something else than that",
+                joined=_REVIEWED,
+                wrong="case when x.kind = 'redemption.not_covered' then (e.member_id, p.wallet, p.points, e.source,"
+                " e.reference, e.recorded_at) is distinct from (x.member_id, x.wallet, x.points, x.source, x.reference,"
+                " x.opened_at) else ('parked.' || k.status, k.source, k.reference) is distinct from"
+                " (x.kind, x.source, x.reference) end",
             ),
             _stray("tier_step", hex_of("x.id"), 4, "belongs to no member", joined=_MEMBER, wrong="m.id is null"),
             _stray(
