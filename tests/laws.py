@@ -284,7 +284,7 @@ def references_belong_to_one_entry(records: Records) -> None:
     named = {
         entry.id: (entry.because.source, entry.because.reference, REFERENCE_KINDS[Kind(entry.kind)])
         for entry in records.entries
-        if entry.because.reference is not None and not (entry.kind == Kind.REASSIGN and is_purchase(entry))
+        if took_a_reference(entry)
     }
     for adjustment in records.adjustments.values():
         approved = adjustment.status == Decision.APPROVED
@@ -293,6 +293,11 @@ def references_belong_to_one_entry(records: Records) -> None:
     assert sorted(named) == sorted(records.references.values()), "invariant 7"
     for key, entry_id in records.references.items():
         assert named[entry_id] == (key.source, key.reference, key.kind), "invariant 7"
+
+
+def took_a_reference(entry: Entry) -> bool:
+    """A purchase that was reassigned stands under its receipt, which it took when it was made."""
+    return entry.because.reference is not None and not (entry.kind == Kind.REASSIGN and is_purchase(entry))
 
 
 def holds_are_resolved_at_most_once(records: Records) -> None:
