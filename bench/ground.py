@@ -44,6 +44,13 @@ PROGRAMME = Programme(
     ladder=(Rung("member", 0), Rung("silver", OUT_OF_REACH), Rung("gold", 2 * OUT_OF_REACH)),
 )
 """As the demo, but no member rises: the yardsticks have no tiers."""
+TOP_TIER = 10**12
+GROWN = PROGRAMME._replace(
+    transfers=True,
+    adjustment_limit=40,
+    ladder=(Rung("member", 0), Rung("silver", 100_000), Rung("gold", TOP_TIER)),
+)
+"""With every verb within reach: for histories that fill every table. Its members rise, some purchases cost a step."""
 
 
 class Ground(NamedTuple):

@@ -28,15 +28,21 @@ Progress = Callable[[Report, int], None]
 
 
 async def verify(
-    database: Database, programme: Programme, *, progress: Progress = lambda report, buckets: None
+    database: Database,
+    programme: Programme,
+    *,
+    buckets: Sequence[int] = store.EVERY_BUCKET,
+    progress: Progress = lambda report, buckets: None,
 ) -> Report:
-    """Recompute the whole programme from its journal and compare. Changes nothing, locks nothing.
+    """Recompute the programme from its journal and compare, the whole of it or some buckets.
+
+    Changes nothing, locks nothing.
 
     Reads every row of the ledger once; the memory it takes is that of one member's open lots.
     """
     began = time.monotonic()
     report = Report(programme.code)
-    waiting = list(reversed(store.EVERY_BUCKET))
+    waiting = list(reversed(buckets))
     done = 0
 
     async def work() -> None:
@@ -74,6 +80,7 @@ class _Bucket:
         """Replay each member beside its rows, then look for rows that belong to nobody."""
         id_ = self._programme.id
         async with self._database.snapshot(id_) as connection:
+            await store.take_time(connection)
             history = _History(self._journal(connection))
             async for page in store.members_of(connection, id_, self._bucket):
                 for rows in page:
