@@ -65,6 +65,8 @@ class Ground(NamedTuple):
     """A file with the members' ids, a line each, in the order of their cards."""
     room: Path
     """A directory for logs and the like; gone when the run ends."""
+    database: str = SERVICE
+    """The one that the service works on."""
 
     def run_sql(self, database: str, *statements: str) -> None:
         """Run statements as the owner, each in a transaction of its own."""

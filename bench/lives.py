@@ -124,7 +124,7 @@ class _Living:
         self._told += 1
         stem = f"{_milliseconds(at):012x}7000{0x8000 + self._told % 0x4000:04x}{MARK}"
         moment = Moment(FactId(f"{stem}{0:06x}"), at, at + LEARNT_AFTER)
-        outcome = answer(Submission(self._programme, command, moment, _say_nothing), self.state).outcome
+        outcome = answer(Submission(self._programme, command, moment, say_nothing), self.state).outcome
         assert isinstance(outcome, Receipt), f"a life is never refused: {outcome!r}"
         self.at = at
         for entry in outcome.entries:
@@ -212,5 +212,5 @@ _WHEN_RICH: tuple[tuple[Deed, ...], tuple[int, ...]] = (
 )
 
 
-def _say_nothing(_: object) -> tuple[int, bytes]:
+def say_nothing(_: object) -> tuple[int, bytes]:
     return 200, b""

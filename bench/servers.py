@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.ground import P2, RUNNER, SERVICE, Ground
+from bench.ground import P2, RUNNER, Ground
 
 READY_S = 30
 STOP_S = 30
@@ -25,10 +25,10 @@ def service(ground: Ground, *, processes: int) -> Iterator[int]:
     port = _free_port()
     command = [_beside_python("loyalty"), "serve", "--processes", str(processes), "--port", str(port)]
     environment = {
-        "LOYALTY_DATABASE_URL": ground.postgres.url(RUNNER, SERVICE),
+        "LOYALTY_DATABASE_URL": ground.postgres.url(RUNNER, ground.database),
         "LOYALTY_SECRET": ground.secret,
     }
-    with _server(f"service-{processes}", command, environment, port, "/readyz", ground.room):
+    with _server(f"{ground.database}-{processes}", command, environment, port, "/readyz", ground.room):
         yield port
 
 
