@@ -21,6 +21,7 @@ from bench.rows import ROWS, Row, measures_of, verdicts
 TRIALS: Mapping[str, str] = {
     "growth": "bench.growth",
     "memory": "bench.memory",
+    "migration": "bench.migration",
 }
 """Runs that need a ground or a length of their own, by name: the module whose `main` takes the rest of the line."""
 

@@ -80,6 +80,7 @@ def grown_ground(options: argparse.Namespace) -> Iterator[Sites]:
         told = json.loads((room / _TOLD).read_text())
         postgres = EmbeddedPostgres.start(room / "postgres", settings=SETTINGS)
         try:
+            _warm(postgres)
             empty, grown = asyncio.run(_sites(postgres, Path(passing), told["members"]))
             yield Sites(empty, grown, told["entries"], told["deep_member"])
         finally:
@@ -101,6 +102,13 @@ def _load(room: Path, options: argparse.Namespace) -> None:
         raise
     postgres.stop()
     (room / _TOLD).write_text(json.dumps(told))
+
+
+def _warm(postgres: EmbeddedPostgres) -> None:
+    """Read the grown database once, from beginning to end: one that has been at work for years is in memory too."""
+    print("Reading it all once ...", flush=True)
+    every = "select sum(pg_prewarm(oid::regclass, 'read')) from pg_class where relkind in ('r', 'i')"
+    postgres.run("psql", "-XAtq", "-d", GROWN_DB, "-c", "create extension if not exists pg_prewarm", "-c", every)
 
 
 async def _fill(postgres: EmbeddedPostgres, options: argparse.Namespace) -> dict[str, object]:
@@ -127,7 +135,7 @@ async def _sites(postgres: EmbeddedPostgres, passing: Path, members: int) -> tup
     """The database that was loaded, and beside it one that is empty, made anew: a run leaves entries in it."""
     await _create(postgres, EMPTY_DB)
     programme = await seeding.ensure_programme(postgres.url(database=EMPTY_DB), GROWN)
-    async with _connected(postgres, EMPTY_DB) as connection:
+    async with connected(postgres, EMPTY_DB) as connection:
         await load_members(connection, programme.id, members)
         await connection.execute("vacuum analyze member, identity, book, lot")
     return await _site(postgres, EMPTY_DB, passing), await _site(postgres, GROWN_DB, passing)
@@ -141,7 +149,7 @@ async def _site(postgres: EmbeddedPostgres, database: str, passing: Path) -> Sit
     keys = [new_key(Sealer(secret.encode()), programme.id, role, client_id=client) for role, client in clients]
     await seeding.add_keys(owner, [key for _, key in keys])
     (till, first, second) = (token for token, _ in keys)
-    async with _connected(postgres, database) as connection:
+    async with connected(postgres, database) as connection:
         found = await connection.fetch("select id from member where number <> $1 order by number", DEEP_CARD)
     member_ids = passing / f"members-{database}"
     member_ids.write_text("".join(f"{row[0].hex}\n" for row in found))
@@ -150,7 +158,8 @@ async def _site(postgres: EmbeddedPostgres, database: str, passing: Path) -> Sit
 
 
 @asynccontextmanager
-async def _connected(postgres: EmbeddedPostgres, database: str) -> "AsyncIterator[asyncpg.Connection[Any]]":
+async def connected(postgres: EmbeddedPostgres, database: str) -> "AsyncIterator[asyncpg.Connection[Any]]":
+    """As the owner."""
     connection = await asyncpg.connect(host=str(postgres.socket_dir), user="postgres", database=database)
     try:
         yield connection

@@ -28,6 +28,8 @@ NEVER_LARGE: Final = frozenset({"programme", "api_key", "alembic_version"})
 BY_ANY_KEY: Final = frozenset({"bucket", "programme_id"})
 """Columns that lead to a whole programme, or to its 256th part: no way to find a row."""
 
+BY_THE_OWNER: Final = frozenset({"migrations", "seeding", "gently"})
+"""Modules whose statements only the owner runs, while nothing is asked for."""
 FEW: Final = 500
 """Rows of a table that is small. It is rightly walked whole, and found by key once Postgres sees that it has grown."""
 ROWS_AT_MOST: Final = 2_000
@@ -108,6 +110,8 @@ def statements() -> list[Statement]:
     """Every statement and part of one that the store's modules define."""
     found: dict[int, Statement] = {}
     for _, module_name, _ in pkgutil.iter_modules(store.__path__):
+        if module_name in BY_THE_OWNER:
+            continue
         module = import_module(f"{store.__name__}.{module_name}")
         for name, value in vars(module).items():
             pattern = _pattern(value)
