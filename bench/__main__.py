@@ -1,26 +1,42 @@
 """`python -m bench [row ...]`: measure the service against its yardsticks, side by side in one run.
 
 Rounds go A-B-C ... A-B-C ...: each measure is counted once a round, and the median of its counts stands.
+`python -m bench growth` and the other trials in `TRIALS` are runs of their own, with options of their own.
 """
 
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 
 from bench import report
 from bench.count import Count
 from bench.ground import Ground, prepared_ground
 from bench.load.wrk import require_wrk
 from bench.measures import MEASURES, contenders
-from bench.processors import QUIET, wait_for_quiet
+from bench.processors import wait_for_quiet
 from bench.rows import ROWS, Row, measures_of, verdicts
+
+TRIALS: Mapping[str, str] = {
+    "growth": "bench.growth",
+    "memory": "bench.memory",
+    "migration": "bench.migration",
+}
+"""Runs that need a ground or a length of their own, by name: the module whose `main` takes the rest of the line."""
 
 
 def main() -> None:
-    options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that all we started ends with us
     signal.signal(signal.SIGINT, lambda *_: sys.exit("stopped"))  # also where a shell in the background ignores it
+    if sys.argv[1:] and sys.argv[1] in TRIALS:
+        import_module(TRIALS[sys.argv[1]]).main(sys.argv[2:])
+    else:
+        _measure(_options())
+
+
+def _measure(options: argparse.Namespace) -> None:
+    """Measure the rows asked for, print the table and keep the counts."""
     rows = [row for row in ROWS if not options.names or row.name in options.names]
     require_wrk()
     print(f"Preparing {options.members:,} members ...", flush=True)
@@ -46,23 +62,19 @@ def _counted(
                 wait_for_quiet(patience)
                 count = MEASURES[name](them, seconds)
                 several.append(count)
-                _tell(f"{number}/{rounds} {name}", count)
+                report.tell(f"{number}/{rounds} {name}", count)
     return counts
-
-
-def _tell(what: str, count: Count) -> None:
-    figures = (
-        f"{count.rate:>9,.0f}/s  median {count.median_ms:.2f} ms  p99 {count.p99_ms:.1f} ms  {count.cpu_us:.0f} us"
-    )
-    others = f", others used {count.others_share:.0%} of the machine" if count.others_share > QUIET else ""
-    errors = f", {count.errors} ERRORS" if count.errors else ""
-    print(f"{what:<18}{figures}  {count.note}{others}{errors}", flush=True)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").splitlines()[0])
     names = [row.name for row in ROWS]
-    parser.add_argument("names", nargs="*", metavar="row", help=f"rows to measure: {', '.join(names)}; all by default")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="row",
+        help=f"rows to measure: {', '.join(names)}; all by default. Or a trial: {', '.join(TRIALS)} (see its --help)",
+    )
     parser.add_argument("--seconds", type=float, default=10, help="how long one count lasts")
     parser.add_argument("--counts", type=int, default=3, help="counts of each measure")
     parser.add_argument("--members", type=int, default=100_000)

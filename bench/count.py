@@ -16,3 +16,5 @@ class Count(NamedTuple):
     """Processor time of one operation: client, server and Postgres together."""
     others_share: float = 0.0
     """How much of the machine others used meanwhile."""
+    worst_ms: float = 0.0
+    """The slowest answer, where it was looked at."""

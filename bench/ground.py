@@ -44,6 +44,14 @@ PROGRAMME = Programme(
     ladder=(Rung("member", 0), Rung("silver", OUT_OF_REACH), Rung("gold", 2 * OUT_OF_REACH)),
 )
 """As the demo, but no member rises: the yardsticks have no tiers."""
+TOP_TIER = 10**12
+GROWN = PROGRAMME._replace(
+    transfers=True,
+    adjustment_limit=40,
+    forced_sources=frozenset({"tour-offline"}),
+    ladder=(Rung("member", 0), Rung("silver", 100_000), Rung("gold", TOP_TIER)),
+)
+"""With every verb within reach: for histories that fill every table. Its members rise, some purchases cost a step."""
 
 
 class Ground(NamedTuple):
@@ -58,6 +66,8 @@ class Ground(NamedTuple):
     """A file with the members' ids, a line each, in the order of their cards."""
     room: Path
     """A directory for logs and the like; gone when the run ends."""
+    database: str = SERVICE
+    """The one that the service works on."""
 
     def run_sql(self, database: str, *statements: str) -> None:
         """Run statements as the owner, each in a transaction of its own."""

@@ -119,6 +119,7 @@ MEASURES: Mapping[str, Measure] = {
     "P3": _over_http("ordinary_route", "accrual", MANY),
     "balance": _over_http("service", "balance", MANY),
     "one-process": _over_http("one_process", "accrual", FEW),
+    "two-processes": _over_http("service", "accrual", FEW),
     "P1 hot": _pgbench(hot=True),
     "one-member": _over_http("service", "hot", MANY),
     "redemptions": _redemptions,

@@ -34,6 +34,16 @@ def circumstances(ground: Ground) -> dict[str, Any]:
     }
 
 
+def tell(what: str, count: Count) -> None:
+    """Print a count as soon as it is there."""
+    figures = (
+        f"{count.rate:>9,.0f}/s  median {count.median_ms:.2f} ms  p99 {count.p99_ms:.1f} ms  {count.cpu_us:.0f} us"
+    )
+    others = f", others used {count.others_share:.0%} of the machine" if count.others_share > QUIET else ""
+    errors = f", {count.errors} ERRORS" if count.errors else ""
+    print(f"{what:<22}{figures}  {count.note}{others}{errors}", flush=True)
+
+
 def show(where: dict[str, Any], verdicts: Sequence[Verdict], counts: Counts) -> None:
     """Print the table, and under it every count."""
     console = Console(width=None if Console().is_terminal else 140)
@@ -49,7 +59,7 @@ def show(where: dict[str, Any], verdicts: Sequence[Verdict], counts: Counts) -> 
             *(median(getattr(c, field) for c in several) for field in ("median_ms", "p99_ms", "cpu_us"))
         )
         errors = sum(c.errors for c in several)
-        console.print(f"  {name:<12}{told}; {several[0].note}" + (f"; {errors} ERRORS" if errors else ""))
+        console.print(f"  {name:<18} {told}; {several[0].note}" + (f"; {errors} ERRORS" if errors else ""))
     busiest = max(count.others_share for several in counts.values() for count in several)
     if busiest > QUIET:
         console.print(f"Others used up to {busiest:.0%} of the machine: what many processes share fares better then.")

@@ -57,6 +57,7 @@ ROWS = (
         (Goal(0.8, "P1"), Goal(6, "P2"), Goal(0.6, "P3")),
     ),
     Row("one-process", "the same with one server process, 64 connections", "/s", (Goal(0.5, "P1"),)),
+    Row("two-processes", "a server process per core beside a single one, the same", "/s", (Goal(1.5, "one-process"),)),
     Row("one-member", "the same as the first, all for one member", "/s", (Goal(0.8, "accruals"), Goal(3, "P1 hot"))),
     Row("redemptions", "redemptions drawing lots", "/s", (Goal(0.7, "accruals"),)),
     Row("bulk", "bulk accruals, 500 per call", "/s", (Goal(1.5, "P1"),)),

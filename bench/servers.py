@@ -11,25 +11,41 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
-from bench.ground import P2, RUNNER, SERVICE, Ground
+from bench.ground import P2, RUNNER, Ground
 
-READY_S = 30
+READY_S = 90
 STOP_S = 30
 ROOT = Path(__file__).parents[1]
+
+
+class Served(NamedTuple):
+    """A server that is ready."""
+
+    port: int
+    pid: int
+    """Of the process that was started; the others are below it."""
 
 
 @contextmanager
 def service(ground: Ground, *, processes: int) -> Iterator[int]:
     """The service under its running role; its port."""
+    with served(ground, processes=processes) as server:
+        yield server.port
+
+
+@contextmanager
+def served(ground: Ground, *, processes: int) -> Iterator[Served]:
+    """The service under its running role."""
     port = _free_port()
     command = [_beside_python("loyalty"), "serve", "--processes", str(processes), "--port", str(port)]
     environment = {
-        "LOYALTY_DATABASE_URL": ground.postgres.url(RUNNER, SERVICE),
+        "LOYALTY_DATABASE_URL": ground.postgres.url(RUNNER, ground.database),
         "LOYALTY_SECRET": ground.secret,
     }
-    with _server(f"service-{processes}", command, environment, port, "/readyz", ground.room):
-        yield port
+    with _server(f"{ground.database}-{processes}", command, environment, port, "/readyz", ground.room) as pid:
+        yield Served(port, pid)
 
 
 @contextmanager
@@ -67,8 +83,8 @@ def _uvicorn(app: str, ground: Ground, environment: Mapping[str, str], processes
 @contextmanager
 def _server(
     name: str, command: Sequence[str], environment: Mapping[str, str], port: int, ready: str, room: Path
-) -> Iterator[None]:
-    """A server that has said it is ready; its log, a file, is shown when it does not."""
+) -> Iterator[int]:
+    """A server that has said it is ready, by its process id; its log, a file, is shown when it does not."""
     log = room / f"{name}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -81,7 +97,7 @@ def _server(
         )
     try:
         _await_ready(process, f"http://127.0.0.1:{port}{ready}", log)
-        yield
+        yield process.pid
     finally:
         _stop(process)
 

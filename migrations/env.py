@@ -3,14 +3,16 @@
 from alembic import context
 from sqlalchemy import Connection
 
-LOCK_TIMEOUT = "5s"
-STATEMENT_TIMEOUT = "10min"
+TIMEOUTS = context.config.attributes["timeouts"]
+"""How long a revision may wait, and for what; `loyalty.store.migrations` says."""
 
 
 def run_offline() -> None:
     """Print the SQL instead of running it."""
     context.configure(dialect_name="postgresql", literal_binds=True, transaction_per_migration=True)
     with context.begin_transaction():
+        for name, value in TIMEOUTS.items():
+            context.execute(f"set {name} = '{value}'")
         context.run_migrations()
 
 
@@ -18,8 +20,8 @@ def run_online(connection: Connection) -> None:
     """Migrate over the connection that `loyalty.store.migrations` hands in, one transaction for each revision."""
     context.configure(connection=connection, transaction_per_migration=True)
     with context.begin_transaction():
-        connection.exec_driver_sql(f"set lock_timeout = '{LOCK_TIMEOUT}'")
-        connection.exec_driver_sql(f"set statement_timeout = '{STATEMENT_TIMEOUT}'")
+        for name, value in TIMEOUTS.items():
+            connection.exec_driver_sql(f"set {name} = '{value}'")
         context.run_migrations()
 
 

@@ -501,10 +501,37 @@ class World:
     def confirm(self, person: Person, fact: Fact) -> dict[str, Any]:
         hold = self.reserved(fact)
         assert hold.back is not None
-        moves, draws, said = self.taking(person, hold.back, self.rules.shortfall, hold)
+        policy = "waived" if person.status == "closed" else self.rules.shortfall
+        back = self.coming_back(person, hold.back.purchase, hold.back.parts, reserved=[])
+        moves, draws = list[Move](), list[Draw]()
+        lots: list[Lot] = []
+        said: dict[str, dict[str, int]] = {"points": {}, "owed": {}, "withheld": {}}
+        for rule in self.rules.wallets:
+            mine = [(number, points) for number, points in hold.draws if person.lots[number].wallet == rule.name]
+            held = sum(points for _, points in mine)
+            told = 0 if policy == "owed" else min(back.wanted[rule.name], hold.back.wanted[rule.name] - held)
+            wanted = back.wanted[rule.name] - told
+            _, rest = split(mine, wanted)
+            used = min(wanted, held)
+            if used:
+                moves.append((rule.name, "held", "issued", used))
+            more = Return(back.purchase, [], {rule.name: wanted - used})
+            extra, drawn, heard = self.taking(person, more, policy)
+            moves += extra
+            draws += drawn
+            given, restored = self.give_back(person, rest)
+            moves += summed(
+                (rule.name, "held", "pending" if person.lots[number].pending else "available", -points)
+                for number, points in given
+            )
+            draws += given
+            lots += restored
+            said["points"][rule.name] = used + heard["points"][rule.name]
+            said["owed"][rule.name] = heard["owed"][rule.name]
+            said["withheld"][rule.name] = heard["withheld"][rule.name] + (told if policy == "withheld" else 0)
         hold.status = "captured"
-        self.write(person, fact, "return", moves, draws=draws)
-        self.came_back(person, hold.back)
+        self.write(person, fact, "return", moves, lots, draws=draws)
+        self.came_back(person, back)
         return {"returned": said}
 
     def cancel(self, person: Person, fact: Fact) -> None:
@@ -568,9 +595,28 @@ class World:
         back = [hold.back for hold in self.open_holds(person)]
         return [one for one in back if one is not None and one.purchase is purchase]
 
-    def coming_back(self, person: Person, purchase: Purchase, parts: list[Part]) -> Return:
-        """A return of these parts, or of whatever is left; what is reserved counts as gone."""
-        reserved = self.reserved_of(person, purchase)
+    def coming_back(
+        self, person: Person, purchase: Purchase, parts: list[Part], reserved: list[Return] | None = None
+    ) -> Return:
+        """A return of these parts, or of whatever is left; what is reserved is not left, and has taken nothing yet."""
+        reserved = self.reserved_of(person, purchase) if reserved is None else reserved
+        try:
+            parts = self.possible(purchase, parts, reserved)
+        except Refused as refusal:
+            if refusal.code == "exceeds_purchase":
+                self.possible(purchase, parts, [])
+                raise Refused("return_reserved", curable=True) from None
+            raise
+        remaining = sum(part.amount for part in purchase.left([])) - sum(part.amount for part in parts)
+        wanted = {}
+        for rule in self.rules.wallets:
+            own = purchase.own.get(rule.name)
+            gone = sum(one.wanted[rule.name] for one in purchase.back) + (own.lapsed if own else 0)
+            due = purchase.earned[rule.name] - remaining * rule.points // rule.unit
+            wanted[rule.name] = max(0, due - gone)
+        return Return(purchase, parts, wanted)
+
+    def possible(self, purchase: Purchase, parts: list[Part], reserved: list[Return]) -> list[Part]:
         left = {part.line: part for part in purchase.left(reserved)}
         parts = parts or [part for part in left.values() if part.quantity or part.amount]
         for part in parts:
@@ -580,35 +626,24 @@ class World:
                 raise Refused("exceeds_purchase")
         if not parts:
             raise Refused("exceeds_purchase")
-        remaining = sum(part.amount for part in left.values()) - sum(part.amount for part in parts)
-        wanted = {}
-        for rule in self.rules.wallets:
-            own = purchase.own.get(rule.name)
-            gone = sum(one.wanted[rule.name] for one in (*purchase.back, *reserved)) + (own.lapsed if own else 0)
-            due = purchase.earned[rule.name] - remaining * rule.points // rule.unit
-            wanted[rule.name] = max(0, due - gone)
-        return Return(purchase, parts, wanted)
+        return parts
 
     def taking(
-        self, person: Person, back: Return, policy: str, hold: Hold | None = None, *, to: str = "issued"
+        self, person: Person, back: Return, policy: str, *, to: str = "issued"
     ) -> tuple[list[Move], list[Draw], dict[str, dict[str, int]]]:
-        """From what was held for it, from the purchase's own lots, then from others; what is missing may be owed."""
+        """From the purchase's own lots, then from others; what is missing may be owed."""
         moves, draws = list[Move](), list[Draw]()
         said: dict[str, dict[str, int]] = {"points": {}, "owed": {}, "withheld": {}}
         for rule in self.rules.wallets:
+            if rule.name not in back.wanted:
+                continue
             missing = wanted = back.wanted[rule.name]
-            held = sum(n for lot, n in (hold.draws if hold else ()) if person.lots[lot].wallet == rule.name)
-            if held:
-                moves.append((rule.name, "held", to, held))
-                missing -= held
             own = back.purchase.own.get(rule.name)
             others = [lot for lot in self.usable(person, rule.name) if lot is not own]
             for account, lots in (
                 ("pending" if own and own.pending else "available", [own] if own else []),
                 ("available", others),
             ):
-                if hold and policy != "owed":
-                    break  # the till was told what it has to withhold
                 drawn = self.draw(lots, missing)
                 if points := sum(points for _, points in drawn):
                     moves.append((rule.name, account, to, points))

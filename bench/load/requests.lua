@@ -118,8 +118,8 @@ function done(summary, latency, _)
   end
   local e = summary.errors
   io.stderr:write(string.format(
-    '{"requests":%d,"microseconds":%d,"median_us":%d,"p99_us":%d,"errors":%d,"failed_items":%d}\n',
-    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+    '{"requests":%d,"microseconds":%d,"median_us":%d,"p99_us":%d,"max_us":%d,"errors":%d,"failed_items":%d}\n',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), latency.max,
     e.connect + e.read + e.write + e.timeout + e.status, items
   ))
 end

@@ -34,11 +34,13 @@ def load(
     seconds: float,
     start: int = 0,
     rate: float | None = None,
+    rest: bool = True,
 ) -> Count:
     """What the server on the port answers to requests of a kind; redemptions `start` where the last ones ended.
 
     With a `rate`, the connections rest at random between their requests, so that together they send about so many a
-    second, far apart from one another; latency is measured from the sending.
+    second, far apart from one another; latency is measured from the sending. Unless others are at work, `rest`
+    afterwards: until what was left in queues is done.
     """
     threads = min(connections, os.cpu_count() or 1)
     command = [
@@ -50,7 +52,8 @@ def load(
     rests = {} if rate is None else {"REST_MS": str(max(0, round(1000 * connections / rate - USUAL_LATENCY_MS)))}
     with Meter() as meter:
         done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **rests})
-    let_finish()
+    if rest:
+        let_finish()
     try:
         said = json.loads(done.stderr.splitlines()[-1])
     except (IndexError, ValueError):
@@ -65,4 +68,5 @@ def load(
         note=f"{connections} connections",
         cpu_us=meter.us_per(answered),
         others_share=meter.others_share,
+        worst_ms=said["max_us"] / 1000,
     )

@@ -174,7 +174,9 @@ async def test_reservations_and_returns_of_the_same_line(arena: Arena) -> None:
         part = {"lines": [{"line_id": "1", "quantity": 0, "amount": 60_00}]}
         paths = ("/v1/returns", "/v1/returns/reserve") * 2
         answers = await arena.race(*(("pos", path, a_return({"entry": entry}, **part)) for path in paths))
-        assert outcomes(answers) == {"yes": 1, "exceeds_purchase": 3}
+        codes = outcomes(answers)
+        assert codes["yes"] == 1
+        assert codes.keys() <= {"yes", "exceeds_purchase", "return_reserved"}
         pending, available, held, _ = await four(arena.shop, member)
         assert (pending, available, held in (0, 60)) == (40, 1, True)
 

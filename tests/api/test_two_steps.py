@@ -54,7 +54,8 @@ async def test_a_till_reserves_refunds_the_money_and_confirms(market: Shop) -> N
     assert (confirmed["points"], confirmed["reservation"]["status"]) == (70, "confirmed")
     assert confirmed["entry"]["postings"] == [{"wallet": "points", "debit": "held", "credit": "issued", "points": 70}]
     assert await four(market, member) == (30, 50, 0, 0)
-    refused(await market.till.post(f"{path}/cancel", {}), 409, "reservation_resolved")
+    problem = refused(await market.till.post(f"{path}/cancel", {}), 409, "reservation_resolved")
+    assert problem["reservation_status"] == "confirmed"
     refused(await market.till.post("/v1/returns", {**body, "expires_in": 1}), 422, "invalid_request")
 
 
@@ -62,12 +63,13 @@ async def test_the_money_was_not_refunded_and_the_till_cancels(market: Shop) -> 
     member = await market.enrols()
     sale = await sold(market, member, 100_00)
     reserved = accepted(await market.till.post("/v1/returns/reserve", a_return(sale, full=True)))
-    refused(await market.till.post("/v1/returns", a_return(sale, full=True)), 409, "exceeds_purchase")
+    whole = a_return(sale, full=True)
+    refused(await market.till.post("/v1/returns", whole, key="k"), 409, "return_reserved")
     path = f"/v1/returns/{reserved['reservation']['id']}"
     cancelled = accepted(await market.till.post(f"{path}/cancel", {}))
     assert cancelled["reservation"]["status"] == accepted(await market.till.get(path))["status"] == "cancelled"
     assert await four(market, member) == (100, 0, 0, 0)
-    accepted(await market.till.post("/v1/returns", a_return(sale, full=True)))
+    accepted(await market.till.post("/v1/returns", whole, key="k"))  # what another event can cure is not frozen
     assert await four(market, member) == (0, 0, 0, 0)
 
 
@@ -98,7 +100,7 @@ async def test_a_reassigned_sale_keeps_its_receipt(market: Shop) -> None:
     desk = market.client("desk")
     sale = await sold(market, anna, 100_00)
     moved = accepted(await desk.post("/v1/reassignments", a_reassignment(sale, ben)))
-    assert (moved["points"], moved["owed"]) == ({"points": 100}, {"points": 0})
+    assert (moved["points"], moved["owed"], moved["points_by_wallet"]) == (100, 0, {"points": 100})
     taken, given = moved["entries"]
     assert (taken["member"], given["member"]) == (anna["id"], ben["id"])
     assert (given["source"], given["reference"], given["reason"]) == (sale["source"], sale["reference"], "wrong card")
@@ -112,7 +114,7 @@ async def test_a_reassigned_sale_keeps_its_receipt(market: Shop) -> None:
     assert await four(market, ben) == (80, 0, 0, 0)
 
     back = accepted(await desk.post("/v1/reassignments", a_reassignment(sale, anna)))
-    assert back["points"] == {"points": 80}
+    assert back["points"] == 80
     accepted(await market.till.post("/v1/returns", a_return(sale, full=True)))
     assert (await four(market, anna), await four(market, ben)) == ((0, 0, 0, 0), (0, 0, 0, 0))
     refused(await desk.post("/v1/reassignments", a_reassignment(sale, ben)), 409, "exceeds_purchase")

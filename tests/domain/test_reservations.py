@@ -71,16 +71,32 @@ def test_a_reservation_is_resolved_once(first: str, second: str) -> None:
     assert desk.entries(anna) == before
 
 
-def test_what_is_reserved_counts_for_other_returns_of_the_purchase() -> None:
-    """Rounding too: 150 of 199 a point each time would be one too many."""
+def test_what_is_reserved_is_not_left_for_other_returns_of_the_purchase() -> None:
     desk, anna, bought = selling(("1", 2, 1_50), ("2", 1, 50), programme=in_one_wallet())
     assert desk.balance(anna).available == 2
     reserved = desk.reserves(bought, "2026-01-20", ("1", 1, 1_00))
-    assert code_of(desk.returns(bought, "2026-01-20", ("1", 1, 51))) == "exceeds_purchase"
-    assert code_of(desk.reserves(bought, "2026-01-20", ("1", 2, 50))) == "exceeds_purchase"
+    assert code_of(desk.returns(bought, "2026-01-20", ("1", 1, 1_51))) == "exceeds_purchase"
+    assert code_of(desk.returns(bought, "2026-01-20", ("1", 1, 51))) == "return_reserved", "it may be given up"
+    assert code_of(desk.reserves(bought, "2026-01-20", ("1", 2, 50))) == "return_reserved"
     rest = accepted(desk.returns(bought, "2026-01-20"))
     assert rest.said.points == {"points": 1}
     accepted(desk.confirms(reserved, "2026-01-20"))
+    assert desk.book(anna) == Book()
+
+
+@pytest.mark.parametrize("confirmed", [0, 1])
+@pytest.mark.parametrize("lines", [10, 60])
+def test_whichever_are_confirmed_they_take_what_one_return_of_them_would(lines: int, confirmed: int) -> None:
+    """Half a point each: what one of them takes depends on the others, and is settled when it is confirmed."""
+    programme = in_one_wallet()
+    desk, anna, bought = selling(*((str(n), 1, 50) for n in range(lines)), programme=programme)
+    reserved = [desk.reserves(bought, "2026-01-20", (str(n), 1, 50)) for n in range(lines)]
+    for place, one in enumerate(reserved):
+        accepted((desk.confirms if place % 2 == confirmed else desk.cancels)(one, "2026-01-20T00:05"))
+    at_once, ben, same = selling(*((str(n), 1, 50) for n in range(lines)), programme=programme)
+    accepted(at_once.returns(same, "2026-01-20", *((str(n), 1, 50) for n in range(lines) if n % 2 == confirmed)))
+    assert desk.balance(anna) == at_once.balance(ben)
+    accepted(desk.returns(bought, "2026-01-21"))
     assert desk.book(anna) == Book()
 
 
@@ -124,7 +140,7 @@ def test_a_return_of_nothing_is_reserved_too() -> None:
     desk, anna, bought = selling(("1", 1, 99), programme=in_one_wallet())
     reserved = desk.reserves(bought, "2026-01-20")
     assert desk.balance(anna) == Balance()
-    assert code_of(desk.returns(bought, "2026-01-20")) == "exceeds_purchase"
+    assert code_of(desk.returns(bought, "2026-01-20")) == "return_reserved"
     accepted(desk.confirms(reserved, "2026-01-20"))
     assert code_of(desk.returns(bought, "2026-01-20")) == "exceeds_purchase"
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from loyalty.api import answers
 from loyalty.api.access import ADJUSTMENTS_WRITE
 from loyalty.api.answers import Answer, BalanceAnswer, EntryAnswer, to_json
-from loyalty.api.bodies import Body, MemberName, Reference, Source, Text, WalletName
+from loyalty.api.bodies import Body, MemberName, Reason, Reference, Source, WalletName
 from loyalty.api.documented import writes
 from loyalty.api.lean import Call, Calling, LeanRoute
 from loyalty.api.writing import Find, by_id, named, taken, write
@@ -38,7 +38,7 @@ class AdjustmentBody(Body):
 
     member: MemberName
     points: Annotated[int, Field(strict=True, ge=-MAX_POINTS, le=MAX_POINTS, examples=[-20]), AfterValidator(_not_zero)]
-    reason: Annotated[Text, Field(min_length=1, max_length=200, examples=["counted twice"])]
+    reason: Annotated[Reason, Field(examples=["counted twice"])]
     source: Source
     reference: Reference
     wallet: WalletName = "points"

@@ -112,6 +112,11 @@ def to_json(document: Any) -> bytes:
     return orjson.dumps(document, option=orjson.OPT_UTC_Z)
 
 
+def main_wallet(wallets: Mapping[str, Any]) -> str:
+    """The wallet whose figure stands for all where one has to: `points`, or the first."""
+    return "points" if "points" in wallets else next(iter(wallets))
+
+
 def balance(of: Balance) -> dict[str, int]:
     return {"pending": of[0], "available": of[1], "held": of[2], "owed": of[3]}
 

@@ -65,6 +65,7 @@ Day = Annotated[date, BeforeValidator(_day)]
 Birthday = Annotated[date, Field(ge=date(1900, 1, 1)), BeforeValidator(_day)]
 Text = Annotated[str, AfterValidator(_no_control_characters)]
 """Words for people to read."""
+Reason = Annotated[Text, Field(min_length=1, max_length=200, pattern=r"\S", description="Not blank.")]
 Label = Annotated[str, AfterValidator(_nothing_unseen)]
 """Words that machines compare."""
 Points = Annotated[int, Field(strict=True, ge=1, le=MAX_POINTS, description="Whole points.", examples=[100])]

@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from loyalty.api import answers
 from loyalty.api.access import ADJUSTMENTS_WRITE
-from loyalty.api.answers import WriteAnswer, to_json
-from loyalty.api.bodies import Body, MemberName, Reference, Source, Store, Text
+from loyalty.api.answers import WriteAnswer, main_wallet, to_json
+from loyalty.api.bodies import Body, MemberName, Reason, Reference, Source, Store
 from loyalty.api.documented import writes
 from loyalty.api.lean import Call, Calling, LeanRoute
 from loyalty.api.purchases import PurchaseName, find_purchase
@@ -35,14 +35,16 @@ class ReassignmentBody(Body):
     source: Source
     reference: Reference
     store: Store | None = None
-    reason: Annotated[Text, Field(min_length=1, max_length=200, examples=["wrong card at the till"])]
+    reason: Annotated[Reason, Field(examples=["wrong card at the till"])]
 
 
 class ReassignmentAnswer(WriteAnswer):
     """An entry for each member: what was taken back, then what was earned. The balances are those of the first."""
 
-    points: dict[str, int] = Field(description="Taken back by wallet, what the member now owes included.")
-    owed: dict[str, int] = Field(description="The part of them that the member now owes.")
+    points: int = Field(description="Taken back in the wallet `points`, or in the first.", examples=[50])
+    points_by_wallet: dict[str, int] = Field(description="Taken back, what the member now owes included.")
+    owed: int = Field(description="The part of them that the member now owes.")
+    owed_by_wallet: dict[str, int]
 
 
 @router.post(
@@ -51,9 +53,10 @@ class ReassignmentAnswer(WriteAnswer):
     **writes(ADJUSTMENTS_WRITE, 201, ReassignmentAnswer, 404, 409),
 )
 async def reassign(call: Calling, body: ReassignmentBody) -> Response:
-    """What is left of the purchase is taken back as a return would, and earned by the other member with its dates.
+    """What is left of the purchase is taken back as a return would, and earned by the other member.
 
-    Its receipt stays its own: what comes back under it later comes back from the other member.
+    The entries are dated now; the points mature and expire as they would have. Its receipt stays its own: what comes
+    back under it later comes back from the other member.
     """
 
     async def purchase_and_member(call: Call) -> tuple[Entry, MemberId]:
@@ -82,4 +85,11 @@ def _command(programme: Programme, body: ReassignmentBody, purchase: Entry, to: 
 
 def _said(receipt: Receipt) -> dict[str, Any]:
     returned: Returned = receipt.said
-    return {**answers.written(receipt), "points": returned.points, "owed": returned.owed}
+    wallet = main_wallet(returned.points)
+    return {
+        **answers.written(receipt),
+        "points": returned.points[wallet],
+        "points_by_wallet": returned.points,
+        "owed": returned.owed[wallet],
+        "owed_by_wallet": returned.owed,
+    }

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from loyalty.api import answers, parked
 from loyalty.api.access import ACCRUALS_WRITE, MEMBERS_READ
-from loyalty.api.answers import Answer, WriteAnswer, to_json
+from loyalty.api.answers import Answer, WriteAnswer, main_wallet, to_json
 from loyalty.api.bodies import Amount, Body, Instant, Label, Quantity, Reference, Source, Store, Text
 from loyalty.api.documented import reads, writes
 from loyalty.api.holds import LONGEST_S, USUAL_S
@@ -85,8 +85,9 @@ class ReserveBody(ReturnBody):
 class WithheldAnswer(Answer):
     """What to keep from the money refunded, because the points for it were spent."""
 
-    points: int
-    value: MoneyAnswer
+    points: int = Field(description="In the wallet `points`, or in the first.")
+    points_by_wallet: dict[str, int]
+    value: MoneyAnswer = Field(description="What they are worth, those of all wallets together.")
 
 
 class ReservationAnswer(Answer):
@@ -118,7 +119,8 @@ class ReturnAnswer(WriteAnswer):
 
     points: int = Field(description="Taken back in the wallet `points`, or in the first.", examples=[50])
     points_by_wallet: dict[str, int]
-    owed: int = Field(description="The part of them that the member now owes.")
+    owed: int = Field(description="The part of them that the member now owes; would owe, of a return that is reserved.")
+    owed_by_wallet: dict[str, int]
     withhold: WithheldAnswer | None
 
 
@@ -160,7 +162,8 @@ async def reserve(call: Calling, body: ReserveBody) -> Response:
     """What the return takes is held, pending points too, until it is confirmed, cancelled or ends by itself.
 
     Until then it counts as if it had been done, for other returns of the purchase as well. What the points do not
-    cover is only foretold: confirming takes what there is by then before anything is owed.
+    cover is only foretold: confirming takes what there is by then before anything is owed. A reservation never waits: a
+    sale that is not known is 404, even where a return would be 202. Its reference stays taken, whatever becomes of it.
     """
     return await write(
         call,
@@ -282,13 +285,19 @@ def _reserved(programme: Programme, receipt: Receipt) -> dict[str, Any]:
 
 
 def _took(programme: Programme, of: Returned) -> dict[str, Any]:
-    wallet = "points" if "points" in of.points else next(iter(of.points))
-    withheld = of.withheld[wallet]
+    wallet = main_wallet(of.points)
     kept: dict[str, Any] | None = None
-    if withheld:
-        worth = withheld * programme.wallets[wallet].point_value
-        kept = {"points": withheld, "value": {"currency": programme.currency, "amount": worth}}
-    return {"points": of.points[wallet], "points_by_wallet": of.points, "owed": of.owed[wallet], "withhold": kept}
+    if any(of.withheld.values()):
+        worth = sum(points * programme.wallets[name].point_value for name, points in of.withheld.items())
+        value = {"currency": programme.currency, "amount": worth}
+        kept = {"points": of.withheld[wallet], "points_by_wallet": of.withheld, "value": value}
+    return {
+        "points": of.points[wallet],
+        "points_by_wallet": of.points,
+        "owed": of.owed[wallet],
+        "owed_by_wallet": of.owed,
+        "withhold": kept,
+    }
 
 
 _STATUS = {

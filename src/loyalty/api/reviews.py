@@ -10,7 +10,7 @@ from starlette.responses import Response
 from loyalty.api import paging
 from loyalty.api.access import REVIEWS_READ, REVIEWS_WRITE
 from loyalty.api.answers import Answer, to_json
-from loyalty.api.bodies import Body, Text
+from loyalty.api.bodies import Body, Reason
 from loyalty.api.documented import reads, writes
 from loyalty.api.lean import Calling, LeanRoute
 from loyalty.api.paging import Cursor, Limit
@@ -28,7 +28,7 @@ router = APIRouter(tags=["reviews"], route_class=LeanRoute)
 class ResolutionBody(Body):
     """What came of it."""
 
-    reason: Annotated[Text, Field(min_length=1, max_length=200, examples=["The till was offline; the member repays."])]
+    reason: Annotated[Reason, Field(examples=["The till was offline; the member repays."])]
 
 
 class ReviewAnswer(Answer):

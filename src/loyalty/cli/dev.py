@@ -173,7 +173,7 @@ def _greet(address: str, keys: dict[str, str], data_dir: Path) -> None:
         console.print(f"  {role:<10}{token}")
     console.print("\nEnrol a member:\n")
     console.print(
-        f"  curl -s {address}/v1/members -H 'Authorization: Bearer {keys['pos']}' -H 'Idempotency-Key: enrol-1' \\\n"
+        f"  curl -s {address}/v1/members -H 'Authorization: Bearer {keys['pos']}' -H 'Idempotency-Key: demo-1' \\\n"
         '    -H \'Content-Type: application/json\' -d \'{"phone": "+8613800138000", "name": "Li Lei"}\'\n'
     )
     console.print("Ctrl-C ends it; the data stays.\n")

@@ -33,11 +33,13 @@ def verify(
 ) -> None:
     """Work everything out again from the journal and compare: find what does not agree with it.
 
-    Recomputes the hash of every entry and each member's chain, balances, books, lots, net spend, tiers, references
-    and the trial balance. Reads these, changes nothing, and may run beside the service.
+    Recomputes the hash of every entry and each member's chain, balances, books, lots, holds, what was taken back,
+    adjustments, net spend, tiers, references, review items and the trial balance; and looks whether events,
+    identities, persons, consents and parked events belong to what is there. Changes nothing, and may run beside the
+    service.
 
     The hash has no key: a history rewritten with all its hashes and totals agrees again, and so does one whose last
-    entries are gone with all that follows from them. Identities, persons, consents, events, replays: not checked.
+    entries are gone with all that follows from them. What else it cannot see is told in docs/hash-chain.md.
 
     Each finding names the table, the row and the number of the invariant it breaks; then the exit code is 1.
     Needs LOYALTY_DATABASE_URL and LOYALTY_SECRET.

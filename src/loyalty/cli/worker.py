@@ -15,7 +15,7 @@ from loyalty.worker.worker import run_worker
 
 @ends_clearly
 def worker() -> None:
-    """Settle what is due and delete what is old, round after round, until SIGTERM.
+    """Settle what is due, cure what is parked and delete what is old, round after round, until SIGTERM.
 
     Needs LOYALTY_DATABASE_URL and LOYALTY_SECRET; deletes answers older than LOYALTY_REPLAY_DAYS only with
     LOYALTY_CLEANER_URL. Several workers are harmless.

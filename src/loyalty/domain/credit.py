@@ -97,13 +97,13 @@ def release(
         occurred_at=occurred_at,
         accounting_date=accounting_date,
         because=because,
-        postings=[*_freed(draft, back), *repaid],
+        postings=[*freed(draft, back), *repaid],
         draws=[*back, *draws],
         calculation=of(hold.id),
     )
 
 
-def _freed(draft: Draft, back: Iterable[Draw]) -> list[Posting]:
+def freed(draft: Draft, back: Iterable[Draw]) -> list[Posting]:
     """Points out of `held`, to the account of the lots that have them back: a posting for each wallet and account."""
     points: dict[tuple[str, str], int] = {}
     for draw in back:

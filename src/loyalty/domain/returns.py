@@ -1,8 +1,9 @@
 """What a return takes back: worked out from the stored calculation of the purchase, cumulatively.
 
-Points to take = what the purchase earned - what the basket that remains would have earned - what was taken before.
-So many small returns take exactly what one big one would, and a full return leaves exactly nothing. A return that is
-reserved counts as if it had been done, for as long as it is held.
+Points to take = what the purchase earned - what the basket that remains would have earned - what was taken before -
+what lapsed by itself.
+So many small returns take exactly what one big one would, and a full return leaves exactly nothing. The lines of a
+return that is reserved are not left for others, for as long as it is held.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,11 +13,13 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from loyalty.domain.calendar import Calendar
+from loyalty.domain.credit import credited, freed, repayment
 from loyalty.domain.earning import base_points
 from loyalty.domain.entries import Draw, Entry, Kind, Posting, posting
-from loyalty.domain.lots import LOTS, Lot, in_draw_order, take
+from loyalty.domain.holds import give_back, parted
+from loyalty.domain.lots import LOTS, Lot, LotState, in_draw_order, take
 from loyalty.domain.programme import Shortfall
-from loyalty.domain.refusals import ExceedsPurchase, LineUnknown, NotAPurchase, PurchaseReassigned
+from loyalty.domain.refusals import ExceedsPurchase, LineUnknown, NotAPurchase, PurchaseReassigned, ReturnReserved
 from loyalty.domain.reversals import REVERSALS, Done, counted, reverse, reversed_of
 from loyalty.domain.state import Draft
 
@@ -104,17 +107,16 @@ def bought_on(calendar: Calendar, sale: Entry) -> date:
 
 
 def planned(draft: Draft, sale: Entry, lines: Sequence[ReturnedLine] | None, *, reserved: Iterable[Plan] = ()) -> Plan:
-    """A return of these lines, or of all that is left, after all that came back before and is `reserved` to.
+    """A return of these lines, or of all that is left; what is `reserved` to come back is not left.
 
-    Raises NotAPurchase, PurchaseReassigned, LineUnknown, ExceedsPurchase.
+    Its points are worked out from what has come back so far: whatever becomes of the reservations, all that came back
+    will have taken what one return of it would. Raises NotAPurchase, PurchaseReassigned, LineUnknown, ExceedsPurchase,
+    ReturnReserved.
     """
     purchase = bought(sale)
     check_not_reassigned(draft, sale)
     _, done = reversed_of(draft, sale.id)
-    for other in reserved:
-        done = with_plan(done, other)
-    lines = _whatever_is_left(purchase, done) if lines is None else lines
-    _check(purchase, lines, done)
+    lines = _possible(purchase, lines, done, reserved)
     due = _due_back(purchase, with_plan(done, Plan(lines, {}))["amount"])
     gone = done.get("points", {})
     lapsed: dict[str, int] = {}
@@ -152,25 +154,43 @@ def take_back(
     *,
     to: str = "issued",
     shortfall: Shortfall = Shortfall.WAIVED,
-    held: Sequence[Draw] | None = None,
 ) -> Taken:
-    """Take the points by wallet: what a reservation `held` first, then the purchase's own lots, then others.
-
-    What a reservation does not cover is only taken where it would be owed otherwise: the till has withheld the rest.
-    """
+    """Take the points by wallet: what remains of the purchase's own lots first, then of others in draw order."""
     taken = Taken([], [], {}, {}, {})
     for wallet, wanted in points.items():
-        covered = _held(draft, sale, wallet, held or (), to)
-        taken.postings.extend(covered)
-        missing = wanted - sum(one.points for one in covered)
-        if held is None or shortfall == Shortfall.OWED:
-            missing = _draw(draft, sale, wallet, missing, to, taken)
-        owed = missing if shortfall == Shortfall.OWED else 0
-        if owed:
-            taken.postings.append(posting(wallet, debit="owed", credit=to, points=owed))
-        taken.points[wallet] = wanted - missing + owed
-        taken.owed[wallet] = owed
-        taken.short[wallet] = missing - owed
+        missing = _draw(draft, sale, wallet, wanted, to, taken)
+        _make_good(taken, wallet, wanted, missing, shortfall)
+    return taken
+
+
+def take_held(
+    draft: Draft,
+    sale: Entry,
+    points: Mapping[str, int],
+    *,
+    held: Sequence[Draw],
+    foretold: Mapping[str, int],
+    shortfall: Shortfall,
+) -> Taken:
+    """Take the points by wallet out of what was `held` for them. What is held beyond them goes back.
+
+    A shortage that was `foretold` has been withheld or waived by now; where it would be owed, and for whatever else is
+    missing, more is taken as by a return.
+    """
+    taken = Taken([], [], {}, {}, {})
+    for wallet, all_ in points.items():
+        settled = 0 if shortfall == Shortfall.OWED else min(all_, foretold[wallet])
+        wanted = all_ - settled
+        mine = [draw for draw in held if draw.wallet == wallet]
+        used = parted(mine, wanted)
+        taken.postings.extend(_out_of_held(draft, sale, used))
+        covered = sum(draw.points for draw in used)
+        missing = wanted - covered
+        if missing:
+            missing = _draw(draft, sale, wallet, missing, "issued", taken)
+        _return_the_rest(draft, sale, mine, sum(draw.points for draw in mine) - covered, taken)
+        _make_good(taken, wallet, wanted, missing, shortfall)
+        taken.short[wallet] += settled
     return taken
 
 
@@ -179,16 +199,39 @@ def own_lots(draft: Draft, sale: Entry) -> list[Lot]:
     return [lot for birth in sale.births if (lot := draft.get(LOTS, birth.lot_id)) is not None]
 
 
-def _held(draft: Draft, sale: Entry, wallet: str, held: Iterable[Draw], to: str) -> list[Posting]:
-    """What is held of a wallet leaves it, by who funded the purchase's own lots."""
-    points: dict[str | None, int] = {}
-    for draw in held:
-        if draw.wallet == wallet:
-            lot = draft.get(LOTS, draw.lot_id)
-            assert lot is not None, "a lot that was drawn from is loaded"
-            funder = lot.funder if lot.entry_id == sale.id else None
-            points[funder] = points.get(funder, 0) + draw.points
-    return [posting(wallet, debit="held", credit=to, points=total, funder=by) for by, total in points.items()]
+def _make_good(taken: Taken, wallet: str, wanted: int, missing: int, shortfall: Shortfall) -> None:
+    """What becomes of the points that are missing: they are owed, or short."""
+    owed = missing if shortfall == Shortfall.OWED else 0
+    if owed:
+        taken.postings.append(posting(wallet, debit="owed", credit="issued", points=owed))
+    taken.points[wallet] = wanted - missing + owed
+    taken.owed[wallet] = owed
+    taken.short[wallet] = missing - owed
+
+
+def _out_of_held(draft: Draft, sale: Entry, used: Iterable[Draw]) -> list[Posting]:
+    """What was held is taken back, by who funded the purchase's own lots."""
+    points: dict[tuple[str, str | None], int] = {}
+    for draw in used:
+        lot = draft.get(LOTS, draw.lot_id)
+        assert lot is not None, "a lot that was drawn from is loaded"
+        place = draw.wallet, lot.funder if lot.entry_id == sale.id else None
+        points[place] = points.get(place, 0) + draw.points
+    return [
+        posting(wallet, debit="held", credit="issued", points=total, funder=by)
+        for (wallet, by), total in points.items()
+    ]
+
+
+def _return_the_rest(draft: Draft, sale: Entry, held: Sequence[Draw], points: int, taken: Taken) -> None:
+    """Give back what was held of a wallet and is not needed; it repays what is owed first, as every credit does."""
+    if not points:
+        return
+    back = give_back(draft, held, points)
+    lots = credited(draft, back)
+    repaid, paying = repayment(draft, sale.member_id, (lot for lot in lots if lot.state == LotState.AVAILABLE))
+    taken.postings.extend((*freed(draft, back), *repaid))
+    taken.draws.extend((*back, *paying))
 
 
 def _draw(draft: Draft, sale: Entry, wallet: str, points: int, to: str, taken: Taken) -> int:
@@ -207,16 +250,29 @@ def _draw(draft: Draft, sale: Entry, wallet: str, points: int, to: str, taken: T
     return points - part
 
 
-def _whatever_is_left(purchase: Bought, done: Done) -> list[ReturnedLine]:
-    """The lines of a full return: all that has not come back yet. Raises ExceedsPurchase when that is nothing."""
-    left = [ReturnedLine(line["line_id"], line["quantity"], line["amount"]) for line in purchase.left(done)]
-    if not left:
-        raise ExceedsPurchase("Nothing of the purchase is left to come back.")
-    return left
+def _possible(
+    purchase: Bought, lines: Sequence[ReturnedLine] | None, done: Done, reserved: Iterable[Plan]
+) -> Sequence[ReturnedLine]:
+    """The lines that come back, all that is left where none are named.
+
+    Raises LineUnknown, ExceedsPurchase; ReturnReserved where it is what is reserved that leaves too little.
+    """
+    left = done
+    for other in reserved:
+        left = with_plan(left, other)
+    try:
+        return _checked(purchase, lines, left)
+    except ExceedsPurchase:
+        _checked(purchase, lines, done)
+        raise ReturnReserved("Too little of the purchase is left while a return of it is reserved.") from None
 
 
-def _check(purchase: Bought, lines: Sequence[ReturnedLine], done: Done) -> None:
+def _checked(purchase: Bought, lines: Sequence[ReturnedLine] | None, done: Done) -> Sequence[ReturnedLine]:
     """Raises LineUnknown, ExceedsPurchase."""
+    if lines is None:
+        lines = [ReturnedLine(line["line_id"], line["quantity"], line["amount"]) for line in purchase.left(done)]
+        if not lines:
+            raise ExceedsPurchase("Nothing of the purchase is left to come back.")
     for line in lines:
         of = purchase.lines.get(line.line_id)
         if of is None:
@@ -230,6 +286,7 @@ def _check(purchase: Bought, lines: Sequence[ReturnedLine], done: Done) -> None:
                 amount=left.amount,
             )
         done = with_plan(done, Plan((line,), {}))
+    return lines
 
 
 def _due_back(purchase: Bought, amount: Mapping[str, int]) -> dict[str, int]:

@@ -34,8 +34,10 @@ def reversed_of(state: State, entry_id: EntryId) -> tuple[int, dict[str, dict[st
 
 
 def reverse(state: State, entry_id: EntryId, member_id: MemberId, points: int, done: Done) -> None:
-    """Keep how much of the entry has been taken back by now, in all."""
-    state.put(REVERSALS, entry_id, Reversal(entry_id, member_id, points, orjson.dumps(done).decode(), None))
+    """Keep how much of the entry has been taken back by now, in all. Where a purchase has gone stays kept."""
+    found = state.get(REVERSALS, entry_id)
+    moved_to = None if found is None else found.moved_to
+    state.put(REVERSALS, entry_id, Reversal(entry_id, member_id, points, orjson.dumps(done).decode(), moved_to))
 
 
 def moved(state: State, entry_id: EntryId, *, to: EntryId) -> None:

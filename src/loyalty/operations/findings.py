@@ -18,9 +18,14 @@ CHECKED = (
     "reversal",
     "net_spend",
     "tier_step",
+    "adjustment",
     "reference",
     "parked_event",
     "review",
+    "event",
+    "identity",
+    "person",
+    "consent",
 )
 """The tables that are compared."""
 

@@ -13,7 +13,7 @@ from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.journal import write_entry
 from loyalty.domain.refusals import ReservationExpired, ReservationNotFound, ReservationResolved
 from loyalty.domain.reservations import Reservation, as_text, open_plans, reservation_of
-from loyalty.domain.returns import ReturnedLine, planned, take_back
+from loyalty.domain.returns import ReturnedLine, planned, take_back, take_held
 from loyalty.domain.state import Draft, Need
 from loyalty.operations.command import Receipt
 from loyalty.operations.hold import needs_of_hold
@@ -93,7 +93,7 @@ class Reserve(NamedTuple):
 
 
 class Confirm(NamedTuple):
-    """The money was refunded: take the points that were held for it, and what they do not cover as a return does."""
+    """The money was refunded: take what is due for it by now out of what was held; the rest goes back."""
 
     hold: Hold
     """As it was found: only what never changes of it is relied on."""
@@ -112,7 +112,15 @@ class Confirm(NamedTuple):
         """The points are taken back. Raises ReservationNotFound, ReservationResolved, ReservationExpired."""
         hold, reservation = _open(draft, self.hold)
         shortfall = shortfall_of(draft, self.member_id)
-        taken = take_back(draft, self.purchase, reservation.plan.points, shortfall=shortfall, held=hold.draws)
+        plan = planned(draft, self.purchase, reservation.plan.lines)
+        taken = take_held(
+            draft,
+            self.purchase,
+            plan.points,
+            held=hold.draws,
+            foretold=_short(hold, reservation),
+            shortfall=shortfall,
+        )
         confirmed = hold._replace(status=HoldStatus.CAPTURED.value)
         draft.put(HOLDS, hold.id, confirmed)
         entry = write_entry(
@@ -124,9 +132,9 @@ class Confirm(NamedTuple):
             because=NO_CAUSE,
             postings=taken.postings,
             draws=taken.draws,
-            calculation=calculation(self.purchase, reservation.plan, self.bought_on, reservation=hold.id),
+            calculation=calculation(self.purchase, plan, self.bought_on, reservation=hold.id),
         )
-        come_back(draft, self.purchase, reservation.plan, self.bought_on)
+        come_back(draft, self.purchase, plan, self.bought_on)
         return Receipt(self.member_id, (entry,), Reserved(confirmed, told(taken, shortfall)))
 
 
@@ -158,6 +166,14 @@ class Cancel(NamedTuple):
         return Receipt(self.member_id, (entry,), cancelled)
 
 
+def _short(hold: Hold, reservation: Reservation) -> dict[str, int]:
+    """What the points did not cover when they were reserved, by wallet."""
+    covered: dict[str, int] = {}
+    for draw in hold.draws:
+        covered[draw.wallet] = covered.get(draw.wallet, 0) + draw.points
+    return {wallet: points - covered.get(wallet, 0) for wallet, points in reservation.plan.points.items()}
+
+
 def _open(draft: Draft, asked: Hold) -> tuple[Hold, Reservation]:
     """The reservation as it is now. Raises ReservationNotFound, ReservationResolved, ReservationExpired."""
     hold = draft.get(HOLDS, asked.id)
@@ -167,5 +183,6 @@ def _open(draft: Draft, asked: Hold) -> tuple[Hold, Reservation]:
     if hold.status == HoldStatus.EXPIRED:
         raise ReservationExpired("The reserved return has ended; nothing was taken back.", expires_at=hold.expires_at)
     if hold.status != HoldStatus.OPEN:
-        raise ReservationResolved("The reserved return was confirmed or cancelled before.")
+        status = "confirmed" if hold.status == HoldStatus.CAPTURED else "cancelled"
+        raise ReservationResolved(f"The reserved return was {status} before.", reservation_status=status)
     return hold, reservation

@@ -37,7 +37,7 @@ async def verify(
 ) -> Report:
     """Recompute the whole programme, or some of its buckets, from the journal and compare. Changes and locks nothing.
 
-    Reads every row of the ledger once; the memory it takes is that of one member's open lots.
+    Reads every row of the ledger once; the memory it takes is that of one member's open lots, holds and corrections.
     """
     began = time.monotonic()
     report = Report(programme.code)
@@ -79,6 +79,7 @@ class _Bucket:
         """Replay each member beside its rows, then look for rows that belong to nobody."""
         id_ = self._programme.id
         async with self._database.snapshot(id_) as connection:
+            await store.take_time(connection)
             history = _History(self._journal(connection))
             async for page in store.members_of(connection, id_, self._bucket):
                 for rows in page:

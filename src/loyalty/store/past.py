@@ -27,7 +27,8 @@ OF_MEMBER = (
 )
 
 _LAST = text(
-    # By halving, for no index leads to an entry by its times: an entry for each doubling of the history.
+    # By halving, for no index leads to an entry by its times: an entry for each doubling of the history. The fence
+    # (`offset 0`) has each of them reached by its sequence: a join would read the whole history at every step.
     f"""
     with recursive halving (low, high, middle) as (
         select 0::bigint, m.sequence, (m.sequence + 1) / 2
@@ -36,8 +37,10 @@ _LAST = text(
          union all
         select n.low, n.high, (n.low + n.high + 1) / 2
           from halving h
-          join entry e on e.bucket = :the_bucket and e.programme_id = :{PROGRAMME} and e.member_id = :the_member
-           and e.sequence = h.middle
+         cross join lateral (
+               select e.effective_at, e.recorded_at from entry e
+                where e.bucket = :the_bucket and e.programme_id = :{PROGRAMME} and e.member_id = :the_member
+                  and e.sequence = h.middle offset 0) e
          cross join lateral (select e.effective_at <= :the_effective and e.recorded_at <= :the_recorded as by_then) t
          cross join lateral (
                select case when t.by_then then h.middle else h.low end as low,

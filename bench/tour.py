@@ -1,0 +1,195 @@
+"""Once around the house: everything the service reads and writes, through its own doors, in this process.
+
+For `plans.py`, which looks at what Postgres does meanwhile. A statement that the tour does not come by is named there:
+add the request, the round of the worker or the read that brings it.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import httpx2
+
+from bench.ground import TOP_TIER
+from loyalty.api.app import create_app
+from loyalty.api.service import Service
+from loyalty.config import Settings
+from loyalty.domain.claims import ReferenceKey
+from loyalty.domain.programme import Programme
+from loyalty.store import claims, readiness, verify
+from loyalty.store.cleaning import Cleaner
+from loyalty.worker.cleaning import BATCH
+from loyalty.worker.worker import one_round
+
+ROUNDS: Final = 7
+"""More than the five runs after which Postgres may prefer a plan that does not look at the values."""
+FORCING = "tour-offline"
+PAGE: Final = 200
+A_FULL_BULK: Final = 250
+SOON: Final = 1.2
+
+
+async def go_round(
+    settings: Settings, programme: Programme, tokens: Sequence[str], member_id: str, *, rounds: int = ROUNDS
+) -> None:
+    """Everything, so many times, on members that join for it and, reading only, on one who was there before.
+
+    `tokens` are keys of two clients that may do everything: one asks, the other approves.
+    """
+    assert settings.cleaner_url is not None, "replays are deleted on the way"
+    app = create_app(settings)
+    service: Service = app.state.service
+    await readiness.check_servable(service.database)
+    async with app.router.lifespan_context(app), _clients(app, tokens) as (till, second):
+        for _ in range(rounds):
+            joined = await _write(till, second)
+            await one_round(settings.model_copy(update={"cleaner_url": None}), service.database, service.lanes)
+            for one in (joined, f"mem_{member_id}"):
+                await _read(till, one)
+            await _verify(service, programme)
+            await Cleaner(settings.cleaner_url).delete_replays(
+                programme.id, before=datetime.now(UTC) - timedelta(days=settings.replay_days), at_most=BATCH
+            )
+        await asyncio.sleep(0.1)  # what Postgres told last is heard in the next turn of the loop
+
+
+class _Client:
+    def __init__(self, http: httpx2.AsyncClient, token: str) -> None:
+        self._http = http
+        self._token = token
+
+    async def get(self, path: str, **params: Any) -> Any:
+        return self._found(await self._http.get(path, params=params, headers=self._headers()))
+
+    async def post(self, path: str, body: Any = None, *, method: str = "POST", **params: Any) -> Any:
+        headers = {**self._headers(), "Idempotency-Key": secrets.token_hex(8)}
+        return self._found(await self._http.request(method, path, json=body or {}, params=params, headers=headers))
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token}"}
+
+    def _found(self, answer: httpx2.Response) -> Any:
+        assert answer.is_success, f"{answer.request.method} {answer.request.url}: {answer.text}"
+        return answer.json()
+
+
+@asynccontextmanager
+async def _clients(app: Any, tokens: Sequence[str]) -> AsyncIterator[list[_Client]]:
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://loyalty.test", timeout=120) as http:
+        yield [_Client(http, token) for token in tokens]
+
+
+def _origin() -> dict[str, str]:
+    return {"source": "tour", "reference": f"R-{secrets.token_hex(8)}"}
+
+
+def _order(member: dict[str, str], amount: int) -> dict[str, Any]:
+    lines = [{"line_id": "1", "sku": "LEGO-1", "quantity": 1, "amount": amount}]
+    return {"member": member, "currency": "CNY", "lines": lines, **_origin()}
+
+
+def _grant(member: str, points: int) -> dict[str, Any]:
+    return {"member": {"id": member}, "points": points, "reason": "tour", **_origin()}
+
+
+def _points(member: str, points: int, **more: Any) -> dict[str, Any]:
+    return {"member": {"id": member}, "points": points, **_origin(), **more}
+
+
+async def _write(till: _Client, second: _Client) -> str:
+    """Every verb; the member that did it all."""
+    member, other = [(await _enrol(till)) for _ in range(2)]
+    await till.post("/v1/accruals/bulk", {"items": [_grant(member, 5) for _ in range(A_FULL_BULK)]})
+    await till.post("/v1/accruals", _order({"number": await _number(till, member)}, TOP_TIER))
+    await till.post("/v1/accruals", _grant(member, 100), dry_run="true")
+    early = _order({"id": member}, 20_000)
+    back = {"accrual": {"source": early["source"], "reference": early["reference"]}, "full": True, **_origin()}
+    await till.post("/v1/returns", back)
+    await till.post("/v1/accruals", early)
+    accrual: dict[str, Any] = {}
+    for end in ("confirm", "cancel"):
+        sale = await till.post("/v1/accruals", _order({"id": member}, 20_000))
+        accrual = {"accrual": {"entry": sale["entry"]["id"]}}
+        reserved = await till.post("/v1/returns/reserve", {**accrual, "full": True, **_origin()})
+        await till.post(f"/v1/returns/{reserved['reservation']['id']}/{end}")
+    await till.post("/v1/reassignments", {**accrual, "to": {"id": other}, "reason": "tour", **_origin()})
+    await till.post("/v1/returns", {**accrual, "full": True, **_origin()})
+    unknown = {"channel": "tour", "type": "openid", "value": secrets.token_hex(8)}
+    await till.post("/v1/accruals", {**_order({}, 20_000), "member": {"identity": unknown}})
+    await till.post("/v1/members", {"identities": [unknown]})
+    forced = await till.post("/v1/redemptions", _points(other, 50_000, forced=True, source=FORCING))
+    await till.post(f"/v1/reviews/{forced['entry']['id'].replace('ent_', 'rev_')}/resolve", {"reason": "tour"})
+    spent = await till.post("/v1/redemptions", _points(member, 60, as_discount={"currency": "CNY"}))
+    for _ in range(2):
+        await till.post(f"/v1/redemptions/{spent['redemption']['id']}/refund", {"points": 10, **_origin()})
+    for end in ("capture", "release"):
+        hold = await till.post("/v1/holds", _points(member, 20, expires_in=600))
+        await till.post(f"/v1/holds/{hold['hold']['id']}/{end}")
+    await till.post("/v1/holds", _points(member, 20, expires_in=1))
+    await till.post("/v1/transfers", {"from": {"id": member}, "to": {"id": other}, "points": 10, **_origin()})
+    asked = await till.post("/v1/adjustments", _points(member, 5_000, reason="tour"))
+    await second.post(f"/v1/adjustments/{asked['adjustment']}/approve")
+    await till.post(f"/v1/members/{other}", {"status": "frozen"}, method="PATCH")
+    await till.post(f"/v1/members/{other}/close")
+    await asyncio.sleep(SOON)  # until the hold has ended by itself: there is something to settle
+    return member
+
+
+async def _enrol(till: _Client) -> str:
+    phone = f"+86138{secrets.randbelow(10**8):08}"
+    consents = [{"purpose": "membership", "text_version": "2026-01"}]
+    found: str = (await till.post("/v1/members", {"phone": phone, "name": "Li Lei", "consents": consents}))["id"]
+    return found
+
+
+async def _number(till: _Client, member: str) -> str:
+    found: str = (await till.get(f"/v1/members/{member}"))["number"]
+    return found
+
+
+async def _read(till: _Client, member: str) -> None:
+    """Every list and figure of a member, and those of the programme."""
+    now = datetime.now(UTC)
+    before = (now - timedelta(seconds=1)).isoformat()
+    path = f"/v1/members/{member}"
+    await till.get(path)
+    await till.get(f"{path}/balance")
+    await till.get(f"{path}/balance", as_of=before, known_at=before)
+    await till.get(f"{path}/tier")
+    await till.get(f"{path}/lots", limit=PAGE)
+    days = {"from": f"{now - timedelta(days=365):%Y-%m-%d}", "to": f"{now:%Y-%m-%d}"}
+    await till.get(f"{path}/statement", limit=PAGE, **days)
+    page = await till.get(f"{path}/entries", limit=PAGE)
+    named = next(one for one in page["items"] if one["reference"])
+    await till.get(f"/v1/entries/{named['id']}")
+    await till.get("/v1/entries", source=named["source"], reference=named["reference"], limit=PAGE)
+    await till.get("/v1/events", limit=PAGE)
+    for listed in ("/v1/parked", "/v1/reviews"):
+        await till.get(listed, limit=PAGE)
+        await till.get(listed, limit=PAGE, status="waiting" if listed == "/v1/parked" else "open")
+    await till.get("/v1/ledger/trial-balance")
+
+
+async def _verify(service: Service, programme: Programme) -> None:
+    """What `loyalty verify` reads of a bucket, its first pages."""
+    bucket = secrets.choice(verify.EVERY_BUCKET)
+    async with service.database.snapshot(programme.id) as connection:
+        await verify.take_time(connection)
+        async for page in verify.entries(connection, programme.id, bucket):
+            keys = [found for rows in page if (found := _reference(rows.entry)) is not None]
+            await claims.find_references(connection, programme.id, keys)
+            break
+        async for _ in verify.members_of(connection, programme.id, bucket):
+            break
+        await verify.strays(connection, programme.id, bucket)
+        await verify.count_beside(connection, programme.id, bucket)
+
+
+def _reference(entry: Any) -> ReferenceKey | None:
+    """Under which an entry came, as far as looking it up is concerned."""
+    source, reference = entry.because.source, entry.because.reference
+    return None if source is None or reference is None else ReferenceKey(source, reference, "accrual", "")
