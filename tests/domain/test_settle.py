@@ -314,6 +314,21 @@ def test_a_lot_that_a_hold_has_given_points_back_to_expires_once(ends: str) -> N
     assert desk.book(anna) == Book(issued=100, expired=100)
 
 
+@pytest.mark.parametrize("ends", ["2026-02-10 12:00", "2026-02-11 00:00", "2026-02-12 12:00"])
+def test_a_lot_that_ripened_and_ended_while_it_was_held_does_both_when_it_comes_back(ends: str) -> None:
+    desk = Desk(a_programme(a_wallet(pending=days(30), expiry=Expiry(Lifespan.MONTHS, 1))))
+    anna = desk.enrols()
+    bought = desk.buys(anna, 100_00, "2026-01-10")
+    desk.reserves(bought, "2026-02-01", lasts=at(ends) - at("2026-02-01"))
+    desk.settles(anna, "2026-03-01")
+    assert [(e.kind, e.occurred_at, [(p.debit, p.credit) for p in e.postings]) for e in desk.entries(anna)[2:]] == [
+        ("release", at(ends), [("held", "pending")]),
+        ("mature", at("2026-02-09"), [("pending", "available")]),
+        ("expire", at("2026-02-11 00:00"), [("available", "expired")]),
+    ]
+    assert desk.balance(anna) == Balance()
+
+
 def test_a_debt_leaves_nothing_to_spend() -> None:
     desk = Desk()
     anna = desk.enrols()
