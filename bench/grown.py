@@ -22,6 +22,8 @@ from loyalty.embedded import EmbeddedPostgres
 from loyalty.store import migrations, seeding
 from loyalty.store.sealing import Sealer
 
+LARGE = {**SETTINGS, "shared_buffers": "4GB"}
+"""As for the other rows, with as much memory as one gives a database of this size."""
 EMPTY_DB, GROWN_DB = "empty", "grown"
 CLEANER = "loyalty_cleaner"
 
@@ -78,7 +80,7 @@ def grown_ground(options: argparse.Namespace) -> Iterator[Sites]:
         if not (room / _TOLD).exists():
             _load(room, options)
         told = json.loads((room / _TOLD).read_text())
-        postgres = EmbeddedPostgres.start(room / "postgres", settings=SETTINGS)
+        postgres = EmbeddedPostgres.start(room / "postgres", settings=LARGE)
         try:
             _warm(postgres)
             empty, grown = asyncio.run(_sites(postgres, Path(passing), told["members"]))
