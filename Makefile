@@ -5,6 +5,7 @@ DEMO_HOUSEHOLDS  ?= 150
 WORKERS          ?= auto
 BENCH            ?=
 CHAOS            ?=
+FUZZ             ?=
 SOAK             ?= 1000000
 SEED             ?=
 MUTANTS          ?=
@@ -16,7 +17,7 @@ CODE  := $(wildcard src bench migrations tests)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check soak bench chaos mutants lock openapi schema clean
+.PHONY: help setup demo test check soak bench chaos fuzz mutants lock openapi schema clean
 
 help: ## List the tasks
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -52,6 +53,9 @@ bench: $(READY) ## Measure against the yardsticks: BENCH='name ...'
 
 chaos: $(READY) ## Break everything around the service, look for a lie: CHAOS='--faults 200 --seed 7'
 	$(BIN)/python -m bench.chaos $(CHAOS)
+
+fuzz: $(READY) ## Send whatever the contract allows and what it does not: FUZZ='--minutes 10 --seed 7'
+	$(BIN)/python -m bench.fuzz $(FUZZ)
 
 mutants: $(READY) ## Change the domain a little, does a test notice? MUTANTS=all, or '200 --seed 7'
 	$(BIN)/python -m bench.mutants $(MUTANTS)

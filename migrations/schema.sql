@@ -190,6 +190,24 @@ CREATE TYPE public.hold_row AS (
 
 
 --
+-- Name: hold_row_2; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.hold_row_2 AS (
+	bucket smallint,
+	id uuid,
+	member_id uuid,
+	wallet text,
+	points bigint,
+	status text,
+	captured bigint,
+	opened_at timestamp with time zone,
+	expires_at timestamp with time zone,
+	reserved json
+);
+
+
+--
 -- Name: identity_row; Type: TYPE; Schema: public; Owner: -
 --
 
@@ -343,10 +361,10 @@ CREATE TYPE public.net_spend_row AS (
 
 
 --
--- Name: parked_return_change; Type: TYPE; Schema: public; Owner: -
+-- Name: parked_event_change; Type: TYPE; Schema: public; Owner: -
 --
 
-CREATE TYPE public.parked_return_change AS (
+CREATE TYPE public.parked_event_change AS (
 	bucket smallint,
 	id uuid,
 	status text,
@@ -355,16 +373,21 @@ CREATE TYPE public.parked_return_change AS (
 
 
 --
--- Name: parked_return_row; Type: TYPE; Schema: public; Owner: -
+-- Name: parked_event_row; Type: TYPE; Schema: public; Owner: -
 --
 
-CREATE TYPE public.parked_return_row AS (
+CREATE TYPE public.parked_event_row AS (
 	bucket smallint,
 	id uuid,
+	kind text,
+	awaits_bucket smallint,
 	awaits_source text,
 	awaits_reference text,
 	awaits_date text,
-	lines json,
+	awaits_channel text,
+	awaits_type text,
+	awaits_lookup bytea,
+	asked json,
 	source text,
 	reference text,
 	store text,
@@ -450,6 +473,19 @@ CREATE TYPE public.reversal_change AS (
 
 
 --
+-- Name: reversal_change_2; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.reversal_change_2 AS (
+	bucket smallint,
+	entry_id uuid,
+	points bigint,
+	done json,
+	moved_to uuid
+);
+
+
+--
 -- Name: reversal_row; Type: TYPE; Schema: public; Owner: -
 --
 
@@ -459,6 +495,55 @@ CREATE TYPE public.reversal_row AS (
 	member_id uuid,
 	points bigint,
 	done json
+);
+
+
+--
+-- Name: reversal_row_2; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.reversal_row_2 AS (
+	bucket smallint,
+	entry_id uuid,
+	member_id uuid,
+	points bigint,
+	done json,
+	moved_to uuid
+);
+
+
+--
+-- Name: review_change; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.review_change AS (
+	bucket smallint,
+	id uuid,
+	status text,
+	resolved_by text,
+	reason text,
+	resolved_at timestamp with time zone
+);
+
+
+--
+-- Name: review_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.review_row AS (
+	bucket smallint,
+	id uuid,
+	kind text,
+	member_id uuid,
+	wallet text,
+	points bigint,
+	source text,
+	reference text,
+	opened_at timestamp with time zone,
+	status text,
+	resolved_by text,
+	reason text,
+	resolved_at timestamp with time zone
 );
 
 
@@ -649,16 +734,22 @@ CREATE TABLE public.hold (
     programme_id integer NOT NULL,
     id uuid NOT NULL,
     member_id uuid NOT NULL,
-    wallet text NOT NULL,
+    wallet text,
     points bigint NOT NULL,
     status text NOT NULL,
     captured bigint NOT NULL,
     opened_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone NOT NULL,
+    reserved json,
     CONSTRAINT hold_bucket_is_of_member CHECK (((bucket = get_byte(uuid_send(member_id), 15)) AND (bucket = get_byte(uuid_send(id), 15)))),
-    CONSTRAINT hold_captured_in_range CHECK (((points > 0) AND ((captured >= 0) AND (captured <= points)))),
-    CONSTRAINT hold_captures_when_captured CHECK (((captured > 0) = (status = 'captured'::text))),
+    CONSTRAINT hold_captured_in_range CHECK ((((captured >= 0) AND (captured <= points)) AND ((points > 0) OR (reserved IS NOT NULL)))),
+    CONSTRAINT hold_captures_when_captured CHECK (
+CASE
+    WHEN (reserved IS NULL) THEN ((captured > 0) = (status = 'captured'::text))
+    ELSE (captured = 0)
+END),
     CONSTRAINT hold_ends_after_it_begins CHECK ((expires_at > opened_at)),
+    CONSTRAINT hold_is_of_a_wallet_or_reserved CHECK (((wallet IS NULL) = (reserved IS NOT NULL))),
     CONSTRAINT hold_status_known CHECK ((status = ANY (ARRAY['open'::text, 'captured'::text, 'released'::text, 'expired'::text])))
 )
 WITH (fillfactor='80');
@@ -761,17 +852,22 @@ WITH (fillfactor='60');
 
 
 --
--- Name: parked_return; Type: TABLE; Schema: public; Owner: -
+-- Name: parked_event; Type: TABLE; Schema: public; Owner: -
 --
 
-CREATE TABLE public.parked_return (
+CREATE TABLE public.parked_event (
     bucket smallint NOT NULL,
     programme_id integer NOT NULL,
     id uuid NOT NULL,
-    awaits_source text NOT NULL,
-    awaits_reference text NOT NULL,
-    awaits_date text NOT NULL,
-    lines json,
+    kind text NOT NULL,
+    awaits_bucket smallint,
+    awaits_source text,
+    awaits_reference text,
+    awaits_date text,
+    awaits_channel text,
+    awaits_type text,
+    awaits_lookup bytea,
+    asked json NOT NULL,
     source text NOT NULL,
     reference text NOT NULL,
     store text,
@@ -781,8 +877,11 @@ CREATE TABLE public.parked_return (
     until timestamp with time zone NOT NULL,
     status text NOT NULL,
     outcome text,
-    CONSTRAINT parked_return_bucket_is_of_id CHECK ((bucket = get_byte(uuid_send(id), 15))),
-    CONSTRAINT parked_return_status_known CHECK ((status = ANY (ARRAY['waiting'::text, 'cured'::text, 'refused'::text, 'lapsed'::text])))
+    CONSTRAINT parked_event_awaits_one_thing CHECK ((((num_nonnulls(awaits_source, awaits_reference, awaits_date) = 3) AND (num_nonnulls(awaits_channel, awaits_type, awaits_lookup) = 0)) OR ((num_nonnulls(awaits_source, awaits_reference, awaits_date) = 0) AND (num_nonnulls(awaits_bucket, awaits_channel, awaits_type, awaits_lookup) = 4)))),
+    CONSTRAINT parked_event_bucket_is_of_id CHECK ((bucket = get_byte(uuid_send(id), 15))),
+    CONSTRAINT parked_event_kind_known CHECK ((kind = ANY (ARRAY['accrual'::text, 'return'::text]))),
+    CONSTRAINT parked_event_outcome_said CHECK (((status = ANY (ARRAY['cured'::text, 'refused'::text])) = (outcome IS NOT NULL))),
+    CONSTRAINT parked_event_status_known CHECK ((status = ANY (ARRAY['waiting'::text, 'cured'::text, 'refused'::text, 'lapsed'::text])))
 );
 
 
@@ -892,10 +991,48 @@ CREATE TABLE public.reversal (
     member_id uuid NOT NULL,
     points bigint NOT NULL,
     done json NOT NULL,
+    moved_to uuid,
     CONSTRAINT reversal_bucket_is_of_member CHECK (((bucket = get_byte(uuid_send(member_id), 15)) AND (bucket = get_byte(uuid_send(entry_id), 15)))),
     CONSTRAINT reversal_points_not_negative CHECK ((points >= 0))
 )
 WITH (fillfactor='80');
+
+
+--
+-- Name: review; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.review (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    id uuid NOT NULL,
+    kind text NOT NULL,
+    member_id uuid,
+    wallet text,
+    points bigint,
+    source text NOT NULL,
+    reference text NOT NULL,
+    opened_at timestamp with time zone NOT NULL,
+    status text NOT NULL,
+    resolved_by text,
+    reason text,
+    resolved_at timestamp with time zone,
+    CONSTRAINT review_bucket_is_of_id CHECK ((bucket = get_byte(uuid_send(id), 15))),
+    CONSTRAINT review_bucket_is_of_member CHECK ((bucket = get_byte(uuid_send(member_id), 15))),
+    CONSTRAINT review_kind_known CHECK ((kind = ANY (ARRAY['redemption.not_covered'::text, 'parked.refused'::text, 'parked.lapsed'::text]))),
+    CONSTRAINT review_points_positive CHECK ((points > 0)),
+    CONSTRAINT review_resolved_by_somebody CHECK ((num_nonnulls(resolved_by, reason, resolved_at) =
+CASE status
+    WHEN 'resolved'::text THEN 3
+    ELSE 0
+END)),
+    CONSTRAINT review_says_what_was_not_covered CHECK ((num_nonnulls(member_id, wallet, points) =
+CASE kind
+    WHEN 'redemption.not_covered'::text THEN 3
+    ELSE 0
+END)),
+    CONSTRAINT review_status_known CHECK ((status = ANY (ARRAY['open'::text, 'resolved'::text])))
+);
 
 
 --
@@ -1029,11 +1166,11 @@ ALTER TABLE ONLY public.net_spend
 
 
 --
--- Name: parked_return parked_return_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+-- Name: parked_event parked_event_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
-ALTER TABLE ONLY public.parked_return
-    ADD CONSTRAINT parked_return_pkey PRIMARY KEY (bucket, programme_id, id);
+ALTER TABLE ONLY public.parked_event
+    ADD CONSTRAINT parked_event_pkey PRIMARY KEY (bucket, programme_id, id);
 
 
 --
@@ -1093,6 +1230,14 @@ ALTER TABLE ONLY public.reversal
 
 
 --
+-- Name: review review_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.review
+    ADD CONSTRAINT review_pkey PRIMARY KEY (bucket, programme_id, id);
+
+
+--
 -- Name: tier_step tier_step_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -1129,10 +1274,38 @@ CREATE INDEX member_due ON public.member USING btree (programme_id, due_at) WHER
 
 
 --
--- Name: parked_return_waiting; Type: INDEX; Schema: public; Owner: -
+-- Name: parked_event_awaits_member; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX parked_return_waiting ON public.parked_return USING btree (programme_id, parked_at, id) WHERE (status = 'waiting'::text);
+CREATE INDEX parked_event_awaits_member ON public.parked_event USING btree (programme_id, awaits_channel, awaits_type, awaits_lookup) WHERE ((status = 'waiting'::text) AND (awaits_channel IS NOT NULL));
+
+
+--
+-- Name: parked_event_awaits_sale; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX parked_event_awaits_sale ON public.parked_event USING btree (programme_id, awaits_source, awaits_reference, awaits_date) WHERE ((status = 'waiting'::text) AND (awaits_source IS NOT NULL));
+
+
+--
+-- Name: parked_event_of_status; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX parked_event_of_status ON public.parked_event USING btree (programme_id, status, id);
+
+
+--
+-- Name: parked_event_overdue; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX parked_event_overdue ON public.parked_event USING btree (programme_id, until, id) WHERE (status = 'waiting'::text);
+
+
+--
+-- Name: parked_event_waiting; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX parked_event_waiting ON public.parked_event USING btree (programme_id, kind, id) WHERE (status = 'waiting'::text);
 
 
 --
@@ -1140,6 +1313,13 @@ CREATE INDEX parked_return_waiting ON public.parked_return USING btree (programm
 --
 
 CREATE INDEX replay_age ON public.replay USING brin (recorded_at);
+
+
+--
+-- Name: review_of_status; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX review_of_status ON public.review USING btree (programme_id, status, opened_at, id);
 
 
 --
@@ -1224,10 +1404,10 @@ ALTER TABLE public.member ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.net_spend ENABLE ROW LEVEL SECURITY;
 
 --
--- Name: parked_return; Type: ROW SECURITY; Schema: public; Owner: -
+-- Name: parked_event; Type: ROW SECURITY; Schema: public; Owner: -
 --
 
-ALTER TABLE public.parked_return ENABLE ROW LEVEL SECURITY;
+ALTER TABLE public.parked_event ENABLE ROW LEVEL SECURITY;
 
 --
 -- Name: person; Type: ROW SECURITY; Schema: public; Owner: -
@@ -1319,10 +1499,10 @@ CREATE POLICY programme_wall ON public.net_spend USING ((NOT (programme_id IS DI
 
 
 --
--- Name: parked_return programme_wall; Type: POLICY; Schema: public; Owner: -
+-- Name: parked_event programme_wall; Type: POLICY; Schema: public; Owner: -
 --
 
-CREATE POLICY programme_wall ON public.parked_return USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+CREATE POLICY programme_wall ON public.parked_event USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
 
 
 --
@@ -1361,6 +1541,13 @@ CREATE POLICY programme_wall ON public.reversal USING ((NOT (programme_id IS DIS
 
 
 --
+-- Name: review programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.review USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
 -- Name: tier_step programme_wall; Type: POLICY; Schema: public; Owner: -
 --
 
@@ -1384,6 +1571,12 @@ ALTER TABLE public.replay ENABLE ROW LEVEL SECURITY;
 --
 
 ALTER TABLE public.reversal ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: review; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.review ENABLE ROW LEVEL SECURITY;
 
 --
 -- Name: tier_step; Type: ROW SECURITY; Schema: public; Owner: -
@@ -1681,24 +1874,24 @@ GRANT UPDATE(amount) ON TABLE public.net_spend TO loyalty_run;
 
 
 --
--- Name: TABLE parked_return; Type: ACL; Schema: public; Owner: -
+-- Name: TABLE parked_event; Type: ACL; Schema: public; Owner: -
 --
 
-GRANT SELECT,INSERT ON TABLE public.parked_return TO loyalty_run;
-
-
---
--- Name: COLUMN parked_return.status; Type: ACL; Schema: public; Owner: -
---
-
-GRANT UPDATE(status) ON TABLE public.parked_return TO loyalty_run;
+GRANT SELECT,INSERT ON TABLE public.parked_event TO loyalty_run;
 
 
 --
--- Name: COLUMN parked_return.outcome; Type: ACL; Schema: public; Owner: -
+-- Name: COLUMN parked_event.status; Type: ACL; Schema: public; Owner: -
 --
 
-GRANT UPDATE(outcome) ON TABLE public.parked_return TO loyalty_run;
+GRANT UPDATE(status) ON TABLE public.parked_event TO loyalty_run;
+
+
+--
+-- Name: COLUMN parked_event.outcome; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(outcome) ON TABLE public.parked_event TO loyalty_run;
 
 
 --
@@ -1757,6 +1950,48 @@ GRANT UPDATE(points) ON TABLE public.reversal TO loyalty_run;
 --
 
 GRANT UPDATE(done) ON TABLE public.reversal TO loyalty_run;
+
+
+--
+-- Name: COLUMN reversal.moved_to; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(moved_to) ON TABLE public.reversal TO loyalty_run;
+
+
+--
+-- Name: TABLE review; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.review TO loyalty_run;
+
+
+--
+-- Name: COLUMN review.status; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(status) ON TABLE public.review TO loyalty_run;
+
+
+--
+-- Name: COLUMN review.resolved_by; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(resolved_by) ON TABLE public.review TO loyalty_run;
+
+
+--
+-- Name: COLUMN review.reason; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(reason) ON TABLE public.review TO loyalty_run;
+
+
+--
+-- Name: COLUMN review.resolved_at; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(resolved_at) ON TABLE public.review TO loyalty_run;
 
 
 --

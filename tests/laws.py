@@ -16,10 +16,12 @@ from loyalty.domain.books import ACCOUNTS, BOOKS, DEBIT_NORMAL, Balance, Book
 from loyalty.domain.claims import REFERENCES, REPLAYS, ReferenceKey, Replay, ReplayKey
 from loyalty.domain.entries import Because, Birth, Draw, Entry, Kind, Posting, sealed
 from loyalty.domain.holds import HOLDS, Hold, HoldStatus
-from loyalty.domain.ids import EntryId, FactId, LotId, MemberId, bucket_of
+from loyalty.domain.ids import EntryId, FactId, LotId, MemberId, ReviewId, bucket_of
 from loyalty.domain.lots import LOTS, Lot
 from loyalty.domain.members import GENESIS, MEMBERS, Member
 from loyalty.domain.programme import Programme
+from loyalty.domain.returns import is_purchase
+from loyalty.domain.reviews import REVIEWS, Review
 from loyalty.domain.state import State
 from loyalty.domain.tiers import TierStep
 
@@ -40,6 +42,7 @@ class Records:
     replays: dict[ReplayKey, Replay]
     holds: dict[EntryId, Hold]
     adjustments: dict[EntryId, Adjustment]
+    reviews: dict[ReviewId, Review]
 
     def entries_of(self, member_id: MemberId) -> list[Entry]:
         return [entry for entry in self.entries if entry.member_id == member_id]
@@ -62,6 +65,7 @@ def of_state(programme: Programme, state: State) -> Records:
         replays=dict(state.own(REPLAYS)),
         holds=dict(state.own(HOLDS)),
         adjustments=dict(state.own(ADJUSTMENTS)),
+        reviews=dict(state.own(REVIEWS)),
     )
 
 
@@ -106,9 +110,10 @@ async def of_database(connection: AsyncConnection, programme: Programme) -> Reco
     replays = await rows("client_id, subject, key, fingerprint, status, body", "replay where programme_id = :programme")
     holds = [
         Hold._make((*row, tuple(draws[row[0]])))
-        for row in await rows(", ".join(Hold._fields[:-1]), "hold where programme_id = :programme")
+        for row in await rows(", ".join(Hold._fields[:-2]) + ", reserved::text", "hold where programme_id = :programme")
     ]
     adjustments = await rows(", ".join(Adjustment._fields), "adjustment where programme_id = :programme")
+    reviews = await rows(", ".join(Review._fields), "review where programme_id = :programme")
     return Records(
         programme=programme,
         members={MemberId(row[0]): Member(*row) for row in members},
@@ -120,6 +125,7 @@ async def of_database(connection: AsyncConnection, programme: Programme) -> Reco
         replays={ReplayKey(*row[:3]): Replay(*row[3:]) for row in replays},
         holds={hold.id: hold for hold in holds},
         adjustments={EntryId(row[0]): Adjustment(*row) for row in adjustments},
+        reviews={ReviewId(row[0]): Review(*row) for row in reviews},
     )
 
 
@@ -165,6 +171,21 @@ def check(records: Records) -> None:
     time_never_runs_backwards(records)
     nothing_due_is_overlooked(records)
     every_id_routes_itself(records)
+    what_was_not_covered_is_reviewed(records)
+
+
+def what_was_not_covered_is_reviewed(records: Records) -> None:
+    """Each redemption that left a debt has its review item, and there is none for anything else."""
+    not_covered = {
+        ReviewId(entry.id): (entry.member_id, p.wallet, p.points, *entry.because[:2], entry.recorded_at)
+        for entry in records.entries
+        for p in entry.postings
+        if (p.debit, p.credit) == ("owed", "redeemed")
+    }
+    assert records.reviews.keys() == not_covered.keys()
+    for one in records.reviews.values():
+        said = (one.member_id, one.wallet, one.points, one.source, one.reference, one.opened_at)
+        assert said == not_covered[one.id]
 
 
 def postings_balance(records: Records) -> None:
@@ -198,7 +219,8 @@ def lots_cover_the_balances(records: Records) -> None:
     for hold in records.holds.values():
         assert sum(draw.points for draw in hold.draws) == hold.points, "invariant 3: the draws of a hold"
         if hold.status == HoldStatus.OPEN:
-            held[hold.member_id, hold.wallet] += hold.points
+            for draw in hold.draws:
+                held[hold.member_id, draw.wallet] += draw.points
     for (member_id, wallet), book in records.books.items():
         assert book.pending == remaining[member_id, wallet, "pending"], "invariant 3: pending"
         assert book.available == remaining[member_id, wallet, "available"], "invariant 3: available"
@@ -248,10 +270,12 @@ REFERENCE_KINDS = {
     Kind.EARN: "accrual",
     Kind.SPEND: "redemption",
     Kind.HOLD: "hold",
+    Kind.RESERVE: "return",
     Kind.RETURN: "return",
     Kind.UNSPEND: "refund",
     Kind.TRANSFER: "transfer",
     Kind.ADJUST: "adjustment",
+    Kind.REASSIGN: "reassignment",
 }
 
 
@@ -260,7 +284,7 @@ def references_belong_to_one_entry(records: Records) -> None:
     named = {
         entry.id: (entry.because.source, entry.because.reference, REFERENCE_KINDS[Kind(entry.kind)])
         for entry in records.entries
-        if entry.because.reference is not None
+        if took_a_reference(entry)
     }
     for adjustment in records.adjustments.values():
         approved = adjustment.status == Decision.APPROVED
@@ -271,14 +295,22 @@ def references_belong_to_one_entry(records: Records) -> None:
         assert named[entry_id] == (key.source, key.reference, key.kind), "invariant 7"
 
 
+def took_a_reference(entry: Entry) -> bool:
+    """A purchase that was reassigned stands under its receipt, which it took when it was made."""
+    return entry.because.reference is not None and not (entry.kind == Kind.REASSIGN and is_purchase(entry))
+
+
 def holds_are_resolved_at_most_once(records: Records) -> None:
     """Invariant 8. A hold that ended by itself may be captured after that, within the grace: the one exception."""
-    opened = {entry.id: entry for entry in records.entries if entry.kind == Kind.HOLD}
+    opened = {entry.id: entry for entry in records.entries if entry.kind in (Kind.HOLD, Kind.RESERVE)}
     assert opened.keys() == records.holds.keys(), "invariant 8: every hold was opened, once"
     ends: dict[EntryId, list[Entry]] = {id_: [] for id_ in opened}
     for entry in records.entries:
+        calculated = orjson.loads(entry.calculation or "{}")
         if entry.kind in (Kind.CAPTURE, Kind.RELEASE):
-            ends[orjson.loads(entry.calculation or "")["of"]].append(entry)
+            ends[calculated["of"]].append(entry)
+        elif entry.kind == Kind.RETURN and "reservation" in calculated:
+            ends[calculated["reservation"]].append(entry)
     grace = records.programme.hold_grace
     for hold in records.holds.values():
         kinds = [entry.kind for entry in ends[hold.id]]
@@ -291,7 +323,7 @@ def holds_are_resolved_at_most_once(records: Records) -> None:
                 assert by_itself.occurred_at == hold.expires_at, "invariant 8: it ended by itself"
                 assert hold.expires_at <= late.effective_at < hold.expires_at + grace, "invariant 8: within the grace"
             case HoldStatus.CAPTURED:
-                assert kinds == ["capture"], "invariant 8: captured"
+                assert kinds == ["capture" if hold.reserved is None else "return"], "invariant 8: captured"
                 assert ends[hold.id][0].effective_at < hold.expires_at, "invariant 8: captured in time"
             case _:
                 assert kinds == ["release"], "invariant 8: released"

@@ -11,11 +11,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from loyalty.domain.books import Book
 from loyalty.domain.calendar import Calendar
+from loyalty.domain.entries import Entry
+from loyalty.domain.holds import Hold
 from loyalty.domain.ids import FactId
 from loyalty.domain.lots import Lot, LotState
 from loyalty.domain.members import Status
 from loyalty.domain.persons import Identity
 from loyalty.domain.programme import Expiry, Lifespan, Programme, Rung, Shortfall, Wallet
+from loyalty.domain.reservations import reservation_of
 from loyalty.domain.state import Moment, State
 from loyalty.operations.command import Command, Receipt
 from loyalty.operations.door import Answer, Submission, answer
@@ -29,17 +32,21 @@ from tests.makers import (
     a_programme,
     adjusting,
     buying,
+    cancelling,
     capturing,
     closing,
+    confirming,
     days,
     deciding,
     enrolling,
     granting,
     holding,
+    reassigning,
     redeeming,
     refunding,
     releasing,
     rendered,
+    reserving,
     returning,
     transferring,
 )
@@ -196,6 +203,14 @@ MENU: dict[str, dict[str, Sequence[Any]]] = {
             (101, None),
         ],
     },
+    "reserve": {
+        **OF_LATE,
+        "shares": [(None, None), (None, None), (33, None), (50, 20), (100, None)],
+        "lasts": (timedelta(minutes=10), HOUR, days(1), days(6), days(30)),
+    },
+    "confirm": OF_LATE,
+    "cancel": OF_LATE,
+    "reassign": {**OF_LATE, "to": (0, 1, range(PEOPLE))},
     "hold": {
         **SOMEBODY,
         "amount": (range(1, 30), range(1, 30), range(1, 300)),
@@ -222,7 +237,11 @@ VERBS = (*MENU, "purchase", "purchase", "grant", "redeem", "hold", "hold", "capt
 
 ABOUT = {
     "refund": ("redeem", "capture"),
-    "take_back": ("purchase", "grant"),
+    "take_back": ("purchase", "reassign", "grant"),
+    "reserve": ("purchase", "reassign", "grant"),
+    "confirm": ("reserve",),
+    "cancel": ("reserve",),
+    "reassign": ("purchase", "reassign", "grant"),
     "capture": ("hold",),
     "release": ("hold",),
     "decide_adjustment": ("adjust",),
@@ -278,7 +297,7 @@ class Script:
             key = f"enrol-{self._count}"  # sent twice, it must not begin a member anew
         fact = Fact(
             verb=ask.verb,
-            who=ask.who if about is None else about.who,
+            who=_whose(ask, about),
             occurred_at=occurred_at,
             learnt_at=self.now,
             id=self._id(),
@@ -294,7 +313,7 @@ class Script:
             identity=None if ask.identity is None else f"identity-{ask.identity}",
             lines=_lines(ask, about),
             of="" if about is None else about.id,
-            to=ask.to if ask.verb == "transfer" else -1,
+            to=ask.to if ask.verb in ("transfer", "reassign") else -1,
             lasts=ask.lasts,
             forced=ask.forced,
             by=f"clerk-{ask.by}",
@@ -326,11 +345,19 @@ class Script:
         return a_fact(self._count * 7919 % 10_007)
 
 
+def _whose(ask: Ask, about: Fact | None) -> int:
+    if about is None:
+        return ask.who
+    return about.to if about.verb == "reassign" else about.who
+
+
 def _lines(ask: Ask, about: Fact | None) -> tuple[Part, ...]:
     """The lines of a purchase, or the parts of them that come back."""
     if ask.verb == "purchase":
         return (Part("1", 3, ask.amount), *([Part("2", 2, ask.second)] if ask.second else []))
-    if ask.verb == "take_back" and about is not None:
+    if ask.verb == "reassign" and about is not None:
+        return about.lines
+    if ask.verb in ("take_back", "reserve") and about is not None:
         bought = about.lines or (Part("1", 1, 1),)
         lines = [*bought, bought[0]._replace(line="3")]
         return tuple(
@@ -386,7 +413,16 @@ def _command(programme: Programme, fact: Fact, known: Known) -> Command | None:
         case "refund":
             return refunding(programme, about.entries[0], when, points=points, **named)
         case "take_back":
-            return returning(programme, about.entries[0], when, lines=fact.lines or None, **named)
+            return returning(programme, about.entries[-1], when, lines=fact.lines or None, **named)
+        case "reserve":
+            more: dict[str, Any] = {"lines": fact.lines or None, "lasts": fact.lasts}
+            return reserving(programme, about.entries[-1], when, **more, **named)
+        case "confirm":
+            return confirming(programme, about.said.hold, _sale(known, about.said.hold), when)
+        case "cancel":
+            return cancelling(programme, about.said.hold, when)
+        case "reassign":
+            return reassigning(programme, about.entries[-1], a_member_id(fact.to), when, **named)
         case "capture":
             return capturing(programme, about.said, when, points=points)
         case "release":
@@ -395,6 +431,14 @@ def _command(programme: Programme, fact: Fact, known: Known) -> Command | None:
     if about.entries:
         return None  # nobody had to decide on it
     return deciding(programme, about.said, when, approve=fact.approve, by=fact.by)
+
+
+def _sale(known: Known, hold: Hold) -> Entry:
+    """The purchase that a return was reserved of."""
+    reservation = reservation_of(hold)
+    assert reservation is not None
+    [sale] = [entry for told in known.values() for entry in told.entries if entry.id == reservation.sale]
+    return sale
 
 
 def histories(*, most: int = 25) -> st.SearchStrategy[list[Fact]]:
@@ -503,11 +547,16 @@ def picture_of(records: laws.Records) -> dict[int, dict[str, Any]]:
                 for wallet in records.programme.wallets
             },
             "holds": sorted(
-                (x.opened_at, x.expires_at, x.wallet, x.points, x.captured, x.status)
+                (x.opened_at, x.expires_at, x.wallet or "", x.points, x.captured, x.status)
                 for x in records.holds.values()
                 if x.member_id == member.id
             ),
             "lots": [(number[x.id], *_holding(x)) for x in lots],
+            "reviews": sorted(
+                (x.opened_at, x.source, x.reference, x.wallet, x.points)
+                for x in records.reviews.values()
+                if x.member_id == member.id
+            ),
         }
     return people
 

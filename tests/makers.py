@@ -20,7 +20,8 @@ from loyalty.domain.lots import LOTS, OPEN_LOTS, Lot, LotState, open_lot
 from loyalty.domain.members import GENESIS, MEMBERS, Member, Status, watch
 from loyalty.domain.programme import Expiry, Lifespan, Programme, Rung, Wallet
 from loyalty.domain.refusals import Refusal
-from loyalty.domain.returns import ReturnedLine
+from loyalty.domain.reservations import reservation_of
+from loyalty.domain.returns import ReturnedLine, bought_on
 from loyalty.domain.state import Draft, Moment, State
 from loyalty.domain.tiers import TierStep
 from loyalty.operations.accrue import Grant, Purchase
@@ -30,8 +31,10 @@ from loyalty.operations.door import Answer, Submission, answer
 from loyalty.operations.enrol import Enrol
 from loyalty.operations.hold import Capture, OpenHold, Release
 from loyalty.operations.membership import Close
+from loyalty.operations.reassign import Reassign
 from loyalty.operations.redeem import Redeem
 from loyalty.operations.refund import Refund, redemption
+from loyalty.operations.reserve import Cancel, Confirm, Reserve, Reserved
 from loyalty.operations.returns import Return, Returned
 from loyalty.operations.sweep import Settle
 from loyalty.operations.transfer import Transfer
@@ -181,7 +184,8 @@ def rendered(outcome: Receipt | Refusal) -> tuple[int, bytes]:
         return 409, orjson.dumps({"refused": outcome.code})
     entries = [entry.id for entry in outcome.entries]
     balances = {wallet: list(balance) for wallet, balance in outcome.balances.items()}
-    taken = {"returned": outcome.said._asdict()} if isinstance(outcome.said, Returned) else {}
+    said = outcome.said.returned if isinstance(outcome.said, Reserved) else outcome.said
+    taken = {"returned": said._asdict()} if isinstance(said, Returned) else {}
     return 201, orjson.dumps({"entries": entries, "balances": balances, **taken})
 
 
@@ -283,8 +287,40 @@ def returning(
     day = programme.calendar.business_date(when)
     key = reference_key(programme, "return", source=source, reference=reference, day=day)
     parts = None if lines is None else tuple(ReturnedLine(*part) for part in lines)
-    bought_on = programme.calendar.business_date(purchase.occurred_at)
-    return Return(purchase, parts, Because(source, reference), key, day, bought_on)
+    return Return(purchase, parts, Because(source, reference), key, day, bought_on(programme.calendar, purchase))
+
+
+def reserving(
+    programme: Programme,
+    purchase: Entry,
+    when: datetime,
+    *,
+    reference: str,
+    source: str = "pos",
+    lines: Sequence[Part] | None = None,
+    lasts: timedelta = timedelta(minutes=10),
+) -> Reserve:
+    """As `returning`, in two steps."""
+    back = returning(programme, purchase, when, reference=reference, source=source, lines=lines)
+    return Reserve(purchase, back.lines, lasts, back.because, back.reference, back.business_date, back.bought_on)
+
+
+def confirming(programme: Programme, hold: Hold, purchase: Entry, when: datetime) -> Confirm:
+    day = programme.calendar.business_date(when)
+    return Confirm(hold, purchase, day, bought_on(programme.calendar, purchase))
+
+
+def cancelling(programme: Programme, hold: Hold, when: datetime) -> Cancel:
+    return Cancel(hold, programme.calendar.business_date(when))
+
+
+def reassigning(
+    programme: Programme, purchase: Entry, to: MemberId, when: datetime, *, reference: str, source: str = "desk"
+) -> Reassign:
+    day = programme.calendar.business_date(when)
+    key = reference_key(programme, "reassignment", source=source, reference=reference, day=day)
+    because = Because(source, reference, None, "wrong card")
+    return Reassign(purchase, to, because, key, day, bought_on(programme.calendar, purchase))
 
 
 def refunding(
@@ -395,10 +431,32 @@ class Desk:
 
     def returns(self, purchase: Answer, when: str, *parts: Part, ref: str | None = None, **more: Any) -> Answer:
         """Takes back the parts of the purchase's lines; all that is left of it where none are named."""
-        ref, entry = ref or self._next_reference(), accepted(purchase).entries[0]
+        ref, entry = ref or self._next_reference(), accepted(purchase).entries[-1]
         return self.does(
             returning(self.programme, entry, at(when), reference=ref, lines=parts or None), at(when), **more
         )
+
+    def reserves(self, purchase: Answer, when: str, *parts: Part, ref: str | None = None, **more: Any) -> Answer:
+        """As `returns`, in two steps."""
+        ref, entry = ref or self._next_reference(), accepted(purchase).entries[-1]
+        how = {"lasts": more.pop("lasts")} if "lasts" in more else {}
+        asked = reserving(self.programme, entry, at(when), reference=ref, lines=parts or None, **how)
+        return self.does(asked, at(when), **more)
+
+    def confirms(self, reserved: Answer, when: str) -> Answer:
+        hold = accepted(reserved).said.hold
+        reservation = reservation_of(hold)
+        assert reservation is not None
+        [sale] = [one for one in self.entries(hold.member_id) if one.id == reservation.sale]
+        return self.does(confirming(self.programme, hold, sale, at(when)), at(when))
+
+    def cancels(self, reserved: Answer, when: str) -> Answer:
+        return self.does(cancelling(self.programme, accepted(reserved).said.hold, at(when)), at(when))
+
+    def reassigns(self, purchase: Answer, to: MemberId, when: str, *, ref: str | None = None) -> Answer:
+        """Credits the purchase, or what it is since it was reassigned, to another member."""
+        ref, entry = ref or self._next_reference(), accepted(purchase).entries[-1]
+        return self.does(reassigning(self.programme, entry, to, at(when), reference=ref), at(when))
 
     def refunds(self, spent: Answer, when: str, *, points: int | None = None, ref: str | None = None) -> Answer:
         ref, entry = ref or self._next_reference(), accepted(spent).entries[0]

@@ -1,232 +1,177 @@
-"""Migrating while the service works: nobody waits for long, nothing is lost, and it may be cut off anywhere."""
+"""Migrations over tables that are filled: what was there is still there, and goes on from where it was."""
 
-import asyncio
-import contextlib
-import shutil
-import time
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
-from pathlib import Path
+import secrets
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import asyncpg
 import pytest
-import uuid_utils
-from sqlalchemy import make_url
+from alembic import command
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
-from bench.ground import PROGRAMME
-from bench.members import load_members
-from bench.migration import REVISIONS
-from loyalty.domain.claims import ReferenceKind, reference_key
-from loyalty.domain.entries import Because
-from loyalty.domain.ids import FactId, MemberId
+from loyalty.domain.ids import FactId
+from loyalty.domain.parked import AskedReturn
 from loyalty.domain.programme import Programme
+from loyalty.domain.returns import ReturnedLine
 from loyalty.domain.state import Moment
-from loyalty.operations.accrue import Grant
 from loyalty.operations.door import Submission
 from loyalty.operations.lanes import Lanes
-from loyalty.store import gently, migrations, seeding
+from loyalty.operations.verify import verify
+from loyalty.store import migrations, parked
 from loyalty.store.database import Database
-from tests.conftest import Cluster, Urls
+from loyalty.worker.parked import cure_parked
+from tests.conftest import Cluster, Urls, kept_programme
+from tests.makers import a_fact, a_member_id, a_programme, at, buying, enrolling, granting, redeeming, rendered
 
-MEMBERS = 300
-LOTS = 6 * MEMBERS
-
-
-class Filled:
-    """A database with members, and the service at work on it."""
-
-    def __init__(self, urls: Urls, programme: Programme, members: list[str]) -> None:
-        self.urls = urls
-        self.programme = programme
-        self.members = members
-        self.waited: list[float] = []
-        """How long each accrual took."""
-
-    @contextlib.asynccontextmanager
-    async def connected(self) -> AsyncIterator[Any]:
-        url = make_url(self.urls.owner)
-        connection = await asyncpg.connect(host=str(url.query["host"]), user=url.username, database=url.database)
-        try:
-            yield connection
-        finally:
-            await connection.close()
-
-    async def told(self, sql: str) -> Any:
-        async with self.connected() as connection:
-            return await connection.fetchval(sql)
-
-    async def becomes(self, sql: str) -> None:
-        """Wait until it is true."""
-        for _ in range(2_000):
-            if await self.told(sql):
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError(f"never: {sql}")
-
-    async def upgrade(self, **more: Any) -> None:
-        await migrations.upgrade(self.urls.owner, also=REVISIONS, **more)
-
-    @contextlib.asynccontextmanager
-    async def at_work(self) -> AsyncIterator[None]:
-        """Accruals, one after the other, for as long as this lasts."""
-        database = Database(self.urls.running)
-        lanes = Lanes(database)
-        lanes.start()
-        stop = asyncio.Event()
-        working = asyncio.create_task(self._accrue(lanes, stop))
-        try:
-            yield
-        finally:
-            stop.set()
-            await working
-            await lanes.drain(10)
-            await database.close()
-
-    async def _accrue(self, lanes: Lanes, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            began = time.monotonic()
-            answer = await lanes.submit(self._a_grant(len(self.waited)))
-            assert answer.status == 201
-            self.waited.append(time.monotonic() - began)
-            await asyncio.sleep(0.002)
-
-    def _a_grant(self, number: int) -> Submission:
-        now, member = datetime.now(UTC), MemberId(self.members[number % MEMBERS])
-        fact, day = FactId(uuid_utils.uuid7().hex), self.programme.calendar.business_date(now)
-        key = reference_key(self.programme, ReferenceKind.ACCRUAL, source="crm", reference=fact, day=day)
-        command = Grant(member, 10, "points", Because("crm", fact, None, "gift"), key, day)
-        return Submission(self.programme, command, Moment(fact, now, now), lambda _: (201, b""))
+WHEN = at("2026-02-01")
+WAITING, ALL_OF_IT, REFUSED = FactId(a_fact(7)), FactId(a_fact(8)), FactId(a_fact(9))
 
 
 @pytest.fixture
-async def filled(cluster: Cluster) -> Filled:
-    urls = cluster.a_database()
-    programme = await seeding.ensure_programme(urls.owner, PROGRAMME)
-    filled = Filled(urls, programme, [])
-    async with filled.connected() as connection:
-        filled.members = await load_members(connection, programme.id, MEMBERS)
-    return filled
-
-
-@pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Attempts follow each other sooner than they do in earnest."""
-    monkeypatch.setattr(migrations, "PAUSE_S", 0.5)
-
-
-async def test_a_release_expands_backfills_and_contracts_while_the_service_works(filled: Filled) -> None:
-    async with filled.at_work():
-        await filled.upgrade()
-    assert await filled.told("select version_num from alembic_version") == "t7"
-    columns = "select count(*) from information_schema.columns where table_name = 'lot' and column_name = 'tally'"
-    assert await filled.told(columns) == 0
-    assert await filled.told("select count(*) from lot") == LOTS + len(filled.waited)
-    assert filled.waited, "the service was at work"
-
-
-async def test_a_backfill_reaches_every_row_and_leaves_new_ones_alone(filled: Filled, upto: Any) -> None:
-    async with filled.at_work():
-        await upto("t2")
-    assert await filled.told("select count(*) from lot where tally is null") == 0
-    assert await filled.told("select count(*) from lot where tally = points") == LOTS
-    assert await filled.told("select count(*) from lot where tally = 0") == len(filled.waited)
-
-
-async def test_a_backfill_that_was_cut_off_is_begun_again(filled: Filled, upto: Any) -> None:
-    await upto("t1")
-    cut_off = asyncio.create_task(upto("t2"))
-    await filled.becomes("select count(*) > 0 from lot where tally is not null")
-    await filled.told(_END_OTHERS)
-    with pytest.raises(Exception, match=r"terminat|closed|lost|reconnect"):
-        await cut_off
-    assert await filled.told("select version_num from alembic_version") == "t1"
-    await upto("t2")
-    assert await filled.told("select count(*) from lot where tally = points") == LOTS
-
-
-async def test_an_index_that_was_left_unfinished_is_built_anew(filled: Filled, upto: Any) -> None:
-    await upto("t1")
-    await filled.told("create index lot_tally on lot (tally)")
-    await filled.told("update pg_index set indisvalid = false where indexrelid = 'lot_tally'::regclass")
-    await upto("t2")
-    assert await filled.told("select indisvalid from pg_index where indexrelid = 'lot_tally'::regclass")
-
-
-async def test_rows_that_somebody_holds_are_filled_once_they_are_free(filled: Filled, upto: Any) -> None:
-    await upto("t1")
-    async with filled.connected() as holder:
-        held = holder.transaction()
-        await held.start()
-        await holder.execute("select from lot limit 5 for no key update")
-        filling = asyncio.create_task(upto("t2"))
-        await filled.becomes("select count(*) = 5 from lot where tally is null")
-        assert not filling.done(), "it goes round until all are filled"
-        await held.rollback()
-        await filling
-    assert await filled.told("select count(*) from lot where tally = points") == LOTS
-
-
-async def test_a_long_reader_holds_up_the_migration_and_not_the_service(filled: Filled) -> None:
-    async with filled.connected() as reader, filled.at_work():
-        reading = reader.transaction()
-        await reading.start()
-        await reader.fetchval("select count(*) from lot")
-        migrating = asyncio.create_task(filled.upgrade())
-        await asyncio.sleep(3)
-        assert await filled.told("select version_num from alembic_version") == migrations.newest_revision()
-        served = len(filled.waited)
-        await reading.rollback()
-        await migrating
-    assert await filled.told("select version_num from alembic_version") == "t7"
-    assert served > 5, "the service went on between the attempts"
-    assert max(filled.waited) < 2, "nobody waited for as long as requests are turned away after"
-
-
-async def test_what_was_done_before_a_revision_failed_stays_done(filled: Filled, tmp_path: Path) -> None:
-    for path in REVISIONS.glob("t*.py"):
-        shutil.copy(path, tmp_path)
-    fourth = tmp_path / "t4_validate.py"
-    fourth.write_text(fourth.read_text().replace("lot_tally_there", "lot_tally_here"))
-    with pytest.raises(Exception, match="lot_tally_here"):
-        await migrations.upgrade(filled.urls.owner, also=tmp_path)
-    assert await filled.told("select version_num from alembic_version") == "t3"
-
-
-async def test_two_migrations_at_once_take_turns(filled: Filled) -> None:
-    await asyncio.gather(filled.upgrade(), filled.upgrade())
-    assert await filled.told("select version_num from alembic_version") == "t7"
-
-
-async def test_two_backfills_at_once_fill_every_row_once(filled: Filled, upto: Any) -> None:
-    await upto("t1")
-    block = gently.in_batches("lot", "tally = coalesce(tally, 0) + points", "t.tally is null")
-    await asyncio.gather(filled.told(block), filled.told(block))
-    assert await filled.told("select count(*) from lot where tally = points") == LOTS
-
-
-async def test_a_migration_that_is_never_let_in_gives_up_and_says_who_is_in_its_way(filled: Filled) -> None:
-    async with filled.connected() as reader:
-        await reader.execute("begin; select count(*) from lot")
-        with pytest.raises(migrations.Locked, match=rf"postgres.*process {reader.get_server_pid()}"):
-            await filled.upgrade(attempts=2)
-    assert await filled.told("select version_num from alembic_version") == migrations.newest_revision()
-
-
-_END_OTHERS = """
-select count(pg_terminate_backend(pid)) from pg_stat_activity
- where datname = current_database() and pid <> pg_backend_pid()
-"""
+def blank(cluster: Cluster) -> Urls:
+    """A database that was never migrated."""
+    name = f"test_{secrets.token_hex(6)}"
+    cluster.server.run("createdb", name)
+    return Urls(owner=cluster.server.url(database=name), running=cluster.server.url("loyalty_runner", name))
 
 
 @pytest.fixture
-def upto(filled: Filled, tmp_path: Path) -> Any:
-    """Migrates as far as one of the revisions to try."""
+async def owner(blank: Urls) -> AsyncIterator[AsyncEngine]:
+    engine = create_async_engine(blank.owner, poolclass=NullPool)
+    yield engine
+    await engine.dispose()
 
-    async def migrate(revision: str) -> None:
-        for path in REVISIONS.glob("t*.py"):
-            if path.stem.partition("_")[0] <= revision:
-                shutil.copy(path, tmp_path)
-        await migrations.upgrade(filled.urls.owner, also=tmp_path)
 
-    return migrate
+async def migrated(owner: AsyncEngine, revision: str, way: Callable[..., None] = command.upgrade) -> None:
+    def move(connection: Connection) -> None:
+        config = migrations._config()
+        config.attributes["connection"] = connection
+        way(config, revision)
+
+    async with owner.connect() as connection:
+        await connection.run_sync(move)
+        await connection.commit()
+
+
+async def at_0004(owner: AsyncEngine) -> Programme:
+    """A programme whose returns wait as they did before every event could: one by lines, one whole, one refused."""
+    await migrated(owner, "0004")
+    programme = await kept_programme(owner, a_programme())
+    async with owner.begin() as connection:
+        for id_, sale, lines, status, outcome in (
+            (WAITING, "S-1", '[["1", 1, 4000]]', "waiting", None),
+            (ALL_OF_IT, "S-2", None, "waiting", None),
+            (REFUSED, "S-3", None, "refused", "exceeds_purchase"),
+        ):
+            await connection.execute(
+                text(
+                    "insert into parked_return values (get_byte(uuid_send(cast(:id as uuid)), 15), :p, :id,"
+                    " 'pos', :sale, '', cast(:lines as json), 'pos', 'B-' || cast(:sale as text), null, null, :at, :at,"
+                    " now() + interval '30 days', :status, :outcome)"
+                ),
+                {
+                    "id": id_,
+                    "p": programme.id,
+                    "sale": sale,
+                    "lines": lines,
+                    "at": WHEN,
+                    "status": status,
+                    "outcome": outcome,
+                },
+            )
+    return programme
+
+
+async def test_returns_that_wait_for_their_sale_go_on_waiting_and_are_cured(owner: AsyncEngine, blank: Urls) -> None:
+    programme = await at_0004(owner)
+    await migrated(owner, "head")
+    database = Database(blank.running)
+    lanes = Lanes(database)
+    lanes.start()
+    try:
+        async with database.snapshot(programme.id) as connection:
+            found = await parked.find_all(connection, programme.id, [WAITING, ALL_OF_IT, REFUSED])
+        assert [one.asked for one in found] == [
+            AskedReturn((ReturnedLine("1", 1, 4000),)),
+            AskedReturn(None),
+            AskedReturn(None),
+        ]
+        assert [(one.status, one.outcome) for one in found] == [
+            ("waiting", None),
+            ("waiting", None),
+            ("refused", "exceeds_purchase"),
+        ]
+        steps: list[Any] = [
+            enrolling(a_member_id(1)),
+            buying(programme, a_member_id(1), 100_00, WHEN, reference="S-1"),
+            buying(programme, a_member_id(1), 50_00, WHEN, reference="S-2"),
+        ]
+        for number, step in enumerate(steps):
+            await lanes.submit(Submission(programme, step, Moment(a_fact(number), WHEN, WHEN), rendered))
+        assert await cure_parked(database, lanes, programme) == 2
+        async with database.snapshot(programme.id) as connection:
+            now = await parked.find_all(connection, programme.id, [WAITING, ALL_OF_IT, REFUSED])
+        assert [one.status for one in now] == ["cured", "cured", "refused"]
+        assert (await verify(database, programme)).findings == []
+    finally:
+        assert await lanes.drain(10)
+        await database.close()
+
+
+async def test_what_was_not_covered_before_there_were_reviews_is_open_for_one(owner: AsyncEngine, blank: Urls) -> None:
+    """The redemption is written as ever; the way back and forth again loses its review item, and finds it."""
+    await migrated(owner, "head")
+    programme = await kept_programme(owner, a_programme(forced_sources=frozenset({"offline"})))
+    database = Database(blank.running)
+    lanes = Lanes(database)
+    lanes.start()
+    try:
+        who = a_member_id(1)
+        forced: dict[str, Any] = {"source": "offline", "forced": True}
+        steps: list[Any] = [
+            enrolling(who),
+            granting(programme, who, 5, WHEN, reference="G"),
+            redeeming(programme, who, 12, WHEN, reference="F-1", **forced),
+            redeeming(programme, who, 1, WHEN, reference="F-2", **forced),
+        ]
+        for number, step in enumerate(steps):
+            await lanes.submit(Submission(programme, step, Moment(a_fact(number), WHEN, WHEN), rendered))
+        before = await _reviews(owner)
+        assert [row[5] for row in before] == [7, 1]
+        await migrated(owner, "0004", command.downgrade)
+        await migrated(owner, "head")
+        assert await _reviews(owner) == before
+        await database.reads.dispose()
+        assert (await verify(database, programme)).findings == []
+    finally:
+        assert await lanes.drain(10)
+        await database.close()
+
+
+async def test_what_was_refused_before_there_were_reviews_is_open_for_one(owner: AsyncEngine) -> None:
+    await at_0004(owner)
+    await migrated(owner, "head")
+    [review] = await _reviews(owner)
+    assert (review[2].hex, review[3], review[8]) == (REFUSED, "parked.refused", WHEN)
+
+
+async def _reviews(owner: AsyncEngine) -> list[Any]:
+    columns = "bucket, programme_id, id, kind, member_id, points, source, reference, opened_at, status, resolved_at"
+    async with owner.connect() as connection:
+        found = await connection.execute(text(f"select {columns} from review order by points desc"))
+        return [tuple(row) for row in found]
+
+
+async def test_a_way_back_keeps_the_returns_that_wait(owner: AsyncEngine) -> None:
+    await at_0004(owner)
+    before = await _returns(owner)
+    await migrated(owner, "head")
+    await migrated(owner, "0004", command.downgrade)
+    assert await _returns(owner) == before
+    await migrated(owner, "head")
+
+
+async def _returns(owner: AsyncEngine) -> list[Any]:
+    async with owner.connect() as connection:
+        return [tuple(row) for row in await connection.execute(text("select * from parked_return order by id"))]

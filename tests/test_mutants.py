@@ -21,7 +21,7 @@ class Word(NamedTuple):
     kind: str = "word"
 
 
-def capped(points: int, *, most: int) -> int:
+def capped(points: int, *, most: int = 0) -> int:
     """Never more."""
     assert points is not None, "told"
     if points > most and most:
@@ -35,6 +35,7 @@ def test_every_change_is_listed_with_its_line() -> None:
     assert [(one.line, one.before, one.after) for one in changes(MODULE)] == [
         (3, "5", "6"),
         (9, "'word'", "'wordX'"),
+        (12, "0", "1"),
         (14, "points is not None", "points is None"),
         (15, "points > most and most", "False"),
         (15, "points > most and most", "True"),
@@ -55,6 +56,20 @@ def test_every_change_is_listed_with_its_line() -> None:
         (18, "not p", "False"),
         (18, "not p", "True"),
     ]
+
+
+def test_what_is_left_out_of_a_long_call_is_shown() -> None:
+    call = f"tell({', '.join(f'name_{n}=name_{n}' for n in range(9))})"
+    before, after = changes(call)[8][-2:]
+    assert before.startswith("...")
+    assert before.endswith("name_7=name_7, name_8=name_8)")
+    assert after == before.replace("name_7=name_7, ", "")
+
+
+def test_a_default_is_changed_on_import() -> None:
+    default, *_ = [one for one in changes(MODULE) if one.line == 12]
+    within, *_ = [one for one in changes(MODULE) if one.line == 16]
+    assert (default.lines, within.lines) == (None, range(16, 17))
 
 
 def test_a_changed_module_differs_in_that_one_place() -> None:

@@ -41,13 +41,17 @@ def test_the_thread_of_the_verbs_runs_on_postgres_15(postgres_15: Postgres) -> N
         Ask("adjust", 0, amount=151),
         Ask("decide_adjustment", by=1),
         Ask("take_back", of=1, shares=(50, None)),
+        Ask("reserve", of=1, shares=(50, None), lasts=days(1)),
+        Ask("cancel"),
+        Ask("reassign", of=1, to=2),
         Ask("status", 0, status="frozen"),
         Ask("close", 1),
         Ask("settle", 0, wait=days(1000)),
+        Ask("settle", 2),
     ]
     facts = written(told)
     answers = [answer for fact in [*facts, facts[3]] for answer in till.tell(fact)]
-    assert [one.status for one in answers] == [201] * 6 + [409] + [201] * 15
+    assert [one.status for one in answers] == [201] * 6 + [409] + [201] * 19
     assert answers[-1].replayed
     assert orjson.loads(answers[5].body)["balances"]["points"] == [0, 20, 0, 0]
     records = till.ledger.records()

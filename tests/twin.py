@@ -116,13 +116,16 @@ class Lot:
 @dataclass
 class Hold:
     id: str
-    wallet: str
+    wallet: str | None
+    """What is held for a return can be of several."""
     points: int
     opened: datetime
     ends: datetime
     draws: list[Draw]
     status: str = "open"
     captured: int = 0
+    back: "Return | None" = None
+    """What it is held for; else it is to be spent."""
 
 
 @dataclass
@@ -132,19 +135,29 @@ class Purchase:
     earned: dict[str, int]
     own: dict[str, Lot]
     """The lot it created, by wallet."""
-    back: list[Part] = field(default_factory=list)
-    taken: dict[str, int] = field(default_factory=dict)
+    back: list["Return"] = field(default_factory=list)
+    moves: int = 0
+    moved: bool = False
 
-    def left(self) -> list[Part]:
+    def left(self, reserved: "list[Return]") -> list[Part]:
         """What has not come back, line by line."""
+        gone = [part for one in (*self.back, *reserved) for part in one.parts]
         return [
             Part(
                 line,
-                quantity - sum(part.quantity for part in self.back if part.line == line),
-                amount - sum(part.amount for part in self.back if part.line == line),
+                quantity - sum(part.quantity for part in gone if part.line == line),
+                amount - sum(part.amount for part in gone if part.line == line),
             )
             for line, quantity, amount in self.lines
         ]
+
+
+@dataclass
+class Return:
+    purchase: Purchase
+    parts: list[Part]
+    wanted: dict[str, int]
+    """Points to be taken back, by wallet."""
 
 
 @dataclass
@@ -184,6 +197,8 @@ class Person:
     journal: list[dict[str, Any]] = field(default_factory=list)
     spent: list[tuple[date, int]] = field(default_factory=list)
     steps: list[tuple[str, str, datetime]] = field(default_factory=list)
+    reviews: list[tuple[datetime, str, str, str, int]] = field(default_factory=list)
+    """What was forced and not covered: somebody has to look at it."""
 
 
 class Refused(Exception):
@@ -356,6 +371,9 @@ class World:
         moves = [(fact.wallet, account, "redeemed", points) for account, points in sides if points]
         self.write(person, fact, "spend", moves, draws=draws)
         self.redemptions[fact.id] = Redemption(fact.wallet, fact.amount, draws)
+        if covered < fact.amount:
+            learnt = person.journal[-1]["recorded_at"]
+            person.reviews.append((learnt, fact.source, fact.reference, fact.wallet, fact.amount - covered))
 
     def refund(self, person: Person, fact: Fact) -> None:
         """Points go back to where they came from: what was forced first, then what was drawn last."""
@@ -409,6 +427,7 @@ class World:
 
     def capture(self, person: Person, fact: Fact) -> None:
         hold = self.holds[fact.of]
+        assert hold.wallet is not None
         points = fact.amount or hold.points
         if hold.status in ("captured", "released"):
             raise Refused("hold_resolved")
@@ -445,17 +464,115 @@ class World:
     def let_go(self, person: Person, fact: Fact, hold: Hold, status: str, moment: datetime | None = None) -> None:
         hold.status = status
         given, lots = self.give_back(person, hold.draws)
-        moves = [(hold.wallet, "held", "available", hold.points)]
+        moves = summed(
+            (person.lots[number].wallet, "held", "pending" if person.lots[number].pending else "available", -points)
+            for number, points in given
+        )
         self.write(person, fact, "release", moves, lots, draws=given, moment=moment)
 
     def take_back(self, person: Person, fact: Fact) -> dict[str, Any]:
         """A return: what the purchase earned, less what the basket that remains earns, less what is gone already."""
+        self.reference_is_free("return", fact)
+        back = self.coming_back(person, self.purchase_of(fact), list(fact.lines))
+        self.take_reference("return", fact)
+        moves, draws, said = self.taking(person, back, "waived" if person.status == "closed" else self.rules.shortfall)
+        self.write(person, fact, "return", moves, draws=draws)
+        self.came_back(person, back)
+        return {"returned": said}
+
+    def reserve(self, person: Person, fact: Fact) -> dict[str, Any]:
+        """A return in two steps: what it will take is held, pending points too."""
+        self.reference_is_free("return", fact)
+        back = self.coming_back(person, self.purchase_of(fact), list(fact.lines))
+        self.take_reference("return", fact)
+        policy = "waived" if person.status == "closed" else self.rules.shortfall
+        moves, draws, said = self.taking(person, back, "withheld", to="held")
+        for wallet, missing in said["withheld"].items():
+            said["owed"][wallet] = missing if policy == "owed" else 0
+            said["points"][wallet] += said["owed"][wallet]
+            said["withheld"][wallet] = missing if policy == "withheld" else 0
+        opened = self.present(person, fact)
+        points = sum(points for _, points in draws)
+        self.holds[fact.id] = Hold(fact.id, None, points, opened, opened + fact.lasts, draws, back=back)
+        person.holds.append(self.holds[fact.id])
+        self.write(person, fact, "reserve", moves, draws=draws)
+        return {"returned": said}
+
+    def confirm(self, person: Person, fact: Fact) -> dict[str, Any]:
+        hold = self.reserved(fact)
+        assert hold.back is not None
+        moves, draws, said = self.taking(person, hold.back, self.rules.shortfall, hold)
+        hold.status = "captured"
+        self.write(person, fact, "return", moves, draws=draws)
+        self.came_back(person, hold.back)
+        return {"returned": said}
+
+    def cancel(self, person: Person, fact: Fact) -> None:
+        self.let_go(person, fact, self.reserved(fact), "released")
+
+    def reassign(self, person: Person, fact: Fact) -> dict[str, Any]:
+        """All that is left of a purchase goes to who made it, with the dates that its points have."""
+        self.reference_is_free("reassignment", fact)
+        other = self.known(fact.to)
+        self.may_earn(other)
+        if other is person:
+            raise Refused("same_member")
+        purchase = self.purchases.get(fact.of)
+        if purchase is None:
+            raise Refused("not_a_purchase")
+        if purchase.moves >= 16:
+            raise Refused("reassigned_too_often")
+        if self.reserved_of(person, purchase):
+            raise Refused("return_reserved", curable=True)
+        back = self.coming_back(person, self.purchase_of(fact), [])
+        self.take_reference("reassignment", fact)
+        policy = self.rules.shortfall if person.status != "closed" else "waived"
+        moves, draws, said = self.taking(person, back, "waived" if policy == "withheld" else policy)
+        self.write(person, fact, "reassign", moves, draws=draws)
+        self.came_back(person, back)
+        purchase.moved = True
+
+        amount = sum(part.amount for part in back.parts)
+        earned = {rule.name: amount * rule.points // rule.unit for rule in self.rules.wallets}
+        now = min(fact.occurred_at, fact.learnt_at)
+        lots = []
+        for wallet, own in purchase.own.items():
+            if earned[wallet]:
+                matures = own.matures if own.matures and own.matures > now else None
+                lots.append(self.lot(other, fact, wallet, earned[wallet], own.earned, own.expires, matures))
+        moves = [(lot.wallet, "issued", "pending" if lot.pending else "available", lot.points) for lot in lots]
+        self.write(other, fact, "reassign", moves, lots, births=lots)
+        new = Purchase(purchase.day, tuple(back.parts), earned, {lot.wallet: lot for lot in lots})
+        new.moves = purchase.moves + 1
+        self.purchases[fact.id] = new
+        other.spent.append((purchase.day, amount))
+        self.climb(other, purchase.day.year)
+        return {"returned": said}
+
+    def purchase_of(self, fact: Fact) -> Purchase:
         if fact.of not in self.purchases:
             raise Refused("not_a_purchase")
-        self.reference_is_free("return", fact)
-        purchase = self.purchases[fact.of]
-        left = {part.line: part for part in purchase.left()}
-        parts = list(fact.lines) or [part for part in left.values() if part.quantity or part.amount]
+        if self.purchases[fact.of].moved:
+            raise Refused("purchase_reassigned", curable=True)
+        return self.purchases[fact.of]
+
+    def reserved(self, fact: Fact) -> Hold:
+        hold = self.holds[fact.of]
+        if hold.status == "expired":
+            raise Refused("reservation_expired")
+        if hold.status != "open":
+            raise Refused("reservation_resolved")
+        return hold
+
+    def reserved_of(self, person: Person, purchase: Purchase) -> list[Return]:
+        back = [hold.back for hold in self.open_holds(person)]
+        return [one for one in back if one is not None and one.purchase is purchase]
+
+    def coming_back(self, person: Person, purchase: Purchase, parts: list[Part]) -> Return:
+        """A return of these parts, or of whatever is left; what is reserved counts as gone."""
+        reserved = self.reserved_of(person, purchase)
+        left = {part.line: part for part in purchase.left(reserved)}
+        parts = parts or [part for part in left.values() if part.quantity or part.amount]
         for part in parts:
             if part.line not in left:
                 raise Refused("unknown_line")
@@ -463,37 +580,51 @@ class World:
                 raise Refused("exceeds_purchase")
         if not parts:
             raise Refused("exceeds_purchase")
-        self.take_reference("return", fact)
-        purchase.back += parts
-        remaining = sum(part.amount for part in purchase.left())
-        moves, draws = list[Move](), list[Draw]()
-        said: dict[str, dict[str, int]] = {"points": {}, "owed": {}, "withheld": {}}
-        policy = "waived" if person.status == "closed" else self.rules.shortfall
+        remaining = sum(part.amount for part in left.values()) - sum(part.amount for part in parts)
+        wanted = {}
         for rule in self.rules.wallets:
             own = purchase.own.get(rule.name)
-            gone = purchase.taken.get(rule.name, 0) + (own.lapsed if own else 0)
+            gone = sum(one.wanted[rule.name] for one in (*purchase.back, *reserved)) + (own.lapsed if own else 0)
             due = purchase.earned[rule.name] - remaining * rule.points // rule.unit
-            missing = wanted = max(0, due - gone)
-            purchase.taken[rule.name] = purchase.taken.get(rule.name, 0) + wanted
+            wanted[rule.name] = max(0, due - gone)
+        return Return(purchase, parts, wanted)
+
+    def taking(
+        self, person: Person, back: Return, policy: str, hold: Hold | None = None, *, to: str = "issued"
+    ) -> tuple[list[Move], list[Draw], dict[str, dict[str, int]]]:
+        """From what was held for it, from the purchase's own lots, then from others; what is missing may be owed."""
+        moves, draws = list[Move](), list[Draw]()
+        said: dict[str, dict[str, int]] = {"points": {}, "owed": {}, "withheld": {}}
+        for rule in self.rules.wallets:
+            missing = wanted = back.wanted[rule.name]
+            held = sum(n for lot, n in (hold.draws if hold else ()) if person.lots[lot].wallet == rule.name)
+            if held:
+                moves.append((rule.name, "held", to, held))
+                missing -= held
+            own = back.purchase.own.get(rule.name)
             others = [lot for lot in self.usable(person, rule.name) if lot is not own]
             for account, lots in (
                 ("pending" if own and own.pending else "available", [own] if own else []),
                 ("available", others),
             ):
+                if hold and policy != "owed":
+                    break  # the till was told what it has to withhold
                 drawn = self.draw(lots, missing)
                 if points := sum(points for _, points in drawn):
-                    moves.append((rule.name, account, "issued", points))
+                    moves.append((rule.name, account, to, points))
                 draws += drawn
                 missing -= points
             owed = missing if policy == "owed" else 0
             if owed:
-                moves.append((rule.name, "owed", "issued", owed))
+                moves.append((rule.name, "owed", to, owed))
             said["points"][rule.name] = wanted - missing + owed
             said["owed"][rule.name] = owed
             said["withheld"][rule.name] = missing if policy == "withheld" else 0
-        self.write(person, fact, "return", moves, draws=draws)
-        person.spent.append((purchase.day, -sum(part.amount for part in parts)))
-        return {"returned": said}
+        return moves, draws, said
+
+    def came_back(self, person: Person, back: Return) -> None:
+        back.purchase.back.append(back)
+        person.spent.append((back.purchase.day, -sum(part.amount for part in back.parts)))
 
     def transfer(self, person: Person, fact: Fact) -> None:
         self.may_spend(person)
@@ -706,7 +837,8 @@ class World:
             lots = [lot for lot in person.lots if lot.wallet == rule.name]
             pending = sum(lot.left for lot in lots if lot.pending)
             available = sum(lot.left for lot in lots if not lot.pending)
-            held = sum(hold.points for hold in person.holds if hold.status == "open" and hold.wallet == rule.name)
+            drawn = [draw for hold in self.open_holds(person) for draw in hold.draws]
+            held = sum(points for number, points in drawn if person.lots[number].wallet == rule.name)
             found[rule.name] = [pending, available, held, person.owed.get(rule.name, 0)]
         return found
 
@@ -805,10 +937,11 @@ def picture(world: World) -> dict[int, dict[str, Any]]:
             "steps": person.steps,
             "journal": person.journal,
             "balances": world.balances(person),
-            "holds": sorted((x.opened, x.ends, x.wallet, x.points, x.captured, x.status) for x in person.holds),
+            "holds": sorted((x.opened, x.ends, x.wallet or "", x.points, x.captured, x.status) for x in person.holds),
             "lots": [
                 (x.number, x.wallet, x.pending, x.points, x.left, x.earned, x.matures, x.expires) for x in person.lots
             ],
+            "reviews": sorted(person.reviews),
         }
         for who, person in world.people.items()
     }

@@ -45,6 +45,7 @@ def _accuse(outcome: Outcome, room: Path) -> None:
         "python -m bench.chaos",
         f"--faults {plan.faults} --seed {plan.seed}",
         *(f"--only {one}" for one in plan.kinds),
+        *([f"--ready {plan.ready_s:g}"] if plan.ready_s != Plan(0, 0).ready_s else []),
     ]
     _tell(
         f"verdict: {len(outcome.violations)} violations. The history and the logs are in {room};"
@@ -60,9 +61,12 @@ def _options() -> tuple[Plan, bool]:
     parser.add_argument(
         "--only", action="append", default=[], choices=sorted(FAULTS), help="a kind of fault; repeatable"
     )
+    parser.add_argument(
+        "--ready", type=float, default=20.0, help="seconds within which the service must be ready again"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the history and the logs in any case")
     options = parser.parse_args()
-    return Plan(options.seed, options.faults, options.only), options.keep
+    return Plan(options.seed, options.faults, options.only, ready_s=options.ready), options.keep
 
 
 def _tell(line: str) -> None:

@@ -1,21 +1,24 @@
-"""The clients: tills, files and lookers that send each request under its key until it is answered conclusively.
+"""The clients: tills, apps, desks and files that send each request under its key until it is answered conclusively.
 
 Conclusive is a 2xx or a 4xx. A 503, a lost connection or no answer in time: the same key and body again, to
-whichever server. A few give up instead; whether their request happened, nobody told them.
+whichever server. A few give up instead; whether their request happened, nobody told them. Beside them, lookers and
+followers read what there is to see.
 """
 
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum, auto
+from functools import partial
 from typing import Any
 
 import httpx2
 import orjson
 
-from bench.chaos.history import Ask, Recorder
-from bench.chaos.verbs import BULK, DRY_RUN, VERBS, Cast, drawn
+from bench.chaos.cast import Cast
+from bench.chaos.history import DRY, Ask, Recorder
+from bench.chaos.verbs import BULK, READER, VERBS, drawn
 
 TILLS = 12
 FILES = 1
@@ -35,6 +38,15 @@ SECOND_KEY = 0.03
 """Share of requests followed by the same receipt under a new key."""
 IMPOSTOR = 0.02
 """Share of requests followed by another one under the same key."""
+TWICE_AT_ONCE = 0.04
+"""Share of requests that are sent under two keys at the same time: one person joins twice, one receipt counts twice."""
+DRY_RUN = 0.05
+"""Share of requests that are first sent as a dry run, under the very key."""
+EVENTS_AT_A_TIME = {"follower": 50, "slow follower": 7}
+"""Who follows, and the events of a page."""
+
+
+Work = Callable[[], Awaitable[object]]
 
 
 class Fate(Enum):
@@ -55,7 +67,14 @@ class Stalled(Exception):
 class Clients:
     """All of them. What they send and hear is on the record."""
 
-    def __init__(self, addresses: Sequence[str], token: str, cast: Cast, record: Recorder, chance: random.Random):
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        tokens: Mapping[str, str],
+        cast: Cast,
+        record: Recorder,
+        chance: random.Random,
+    ) -> None:
         self.addresses = addresses
         self.cast = cast
         self.patience_s = PATIENCE_S
@@ -65,10 +84,12 @@ class Clients:
         self.settled: list[Ask] = []
         """Answered conclusively, in this order."""
         self.requests = self.attempts = self.refused_503 = self.gave_up = 0
+        self._admissions = {role: {"Authorization": f"Bearer {token}"} for role, token in tokens.items()}
         self._record = record
         self._chance = chance
+        self._learnt: set[int] = set()
+        self._cursors = dict.fromkeys(EVENTS_AT_A_TIME, "")
         self._http = httpx2.AsyncClient(
-            headers={"Authorization": f"Bearer {token}"},
             timeout=PATIENCE_S,
             limits=httpx2.Limits(max_connections=200, max_keepalive_connections=40),
         )
@@ -77,7 +98,8 @@ class Clients:
 
     def begin(self) -> None:
         """Everybody starts to work."""
-        work = [*[self._till] * TILLS, *[self._file] * FILES, self._looker]
+        followers = [partial(self._follow, name) for name in EVENTS_AT_A_TIME]
+        work: list[Work] = [*[self._till] * TILLS, *[self._file] * FILES, self._looker, *followers]
         self._tasks = [asyncio.ensure_future(self._until_closing(one)) for one in work]
 
     async def close(self, within: float) -> None:
@@ -134,38 +156,62 @@ class Clients:
         """Bulk calls at once, as dry runs: they take room and leave no trace. How many were refused for want of it."""
         member = {"id": self.cast.members[0].id}
         body = orjson.dumps({"items": [
-            {"member": member, "points": 1, "reason": "flood", "source": DRY_RUN, "reference": f"D-{number}"}
+            {"member": member, "points": 1, "reason": "flood", "source": "flood", "reference": f"D-{number}"}
             for number in range(items)
         ]})  # fmt: skip
-        headers = {"Content-Type": "application/json"}
+        headers = self._headers("pos")
 
         async def one() -> int:
             try:
-                answer = await self._http.post(f"{to}{BULK}?dry_run=true", content=body, headers=headers)
+                answer = await self._http.post(f"{to}{BULK}{DRY}", content=body, headers=headers)
             except httpx2.TransportError:
                 return 0
             return int(answer.status_code == 503)
 
         return sum(await asyncio.gather(*(one() for _ in range(calls))))
 
+    async def stare(self, readers: int) -> set[int]:
+        """So many look at a balance at once. The statuses they saw."""
+
+        async def one() -> int:
+            path = f"/v1/members/{self._chance.choice(self.cast.members).id}/balance?as_of=2030-01-01T00:00:00Z"
+            try:
+                return (await self._http.get(f"{self._anywhere()}{path}", headers=self._headers(READER))).status_code
+            except httpx2.TransportError:
+                return 0
+
+        return set(await asyncio.gather(*(one() for _ in range(readers))))
+
+    async def catch_up(self, within: float) -> None:
+        """Every follower has seen all that there is to see. Raises Stalled."""
+        deadline = time.monotonic() + within
+        for name in EVENTS_AT_A_TIME:
+            while await self._follow(name):
+                if time.monotonic() > deadline:
+                    raise Stalled(f"the {name} had not seen all events after {within:.0f} s")
+
     async def send_file(self, items: int) -> None:
         """A file of new facts, until every item of it is settled."""
         await self._deliver_file([self._new_item() for _ in range(items)])
 
-    async def _until_closing(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _until_closing(self, work: Work) -> None:
         while self._open:
             await work()
             await asyncio.sleep(self._chance.uniform(0, PAUSE_S))
 
     async def _till(self) -> None:
         ask = self._new(drawn(self.cast).name)
-        if not await self._deliver(ask):
-            return
+        if self._chance.random() < DRY_RUN:
+            await self._deliver(self._asked(ask.verb, f"{ask.path}{DRY}", ask.key, ask.body))
         mischief = self._chance.random()
-        if mischief < SECOND_KEY:
-            await self._deliver(self._asked(ask.verb, ask.path, f"{ask.key}-again", ask.body))
-        elif mischief < SECOND_KEY + IMPOSTOR and VERBS[ask.verb].kind and "occurred_at" not in ask.body:
-            await self._deliver(self._asked(ask.verb, ask.path, ask.key, {**ask.body, "store": "SH-IMPOSTOR"}))
+        if mischief < TWICE_AT_ONCE:
+            await asyncio.gather(self._deliver(ask), self._deliver(self._under_a_second_key(ask)))
+        elif not await self._deliver(ask):
+            return
+        elif mischief < TWICE_AT_ONCE + SECOND_KEY:
+            await self._deliver(self._under_a_second_key(ask))
+        elif mischief < TWICE_AT_ONCE + SECOND_KEY + IMPOSTOR and "reference" in ask.body:
+            await self._deliver(self._impostor(ask))
 
     async def _file(self) -> None:
         await self.send_file(self._chance.randrange(2, FILE_ITEMS))
@@ -174,12 +220,37 @@ class Clients:
     async def _looker(self) -> None:
         member, sent = self._chance.choice(self.cast.members).id, time.time()
         try:
-            answer = await self._http.get(f"{self._anywhere()}/v1/members/{member}/entries?limit=1")
+            path = f"/v1/members/{member}/entries?limit=1"
+            answer = await self._http.get(f"{self._anywhere()}{path}", headers=self._headers(READER))
         except httpx2.TransportError:
             return
         if answer.status_code == 200:
             items = answer.json()["items"]
             self._record.looked(member, sent, items[0] if items else None)
+
+    async def _follow(self, follower: str) -> bool:
+        """The next page of events: whether there was any."""
+        cursor = self._cursors[follower]
+        after = f"&after={cursor}" if cursor else ""
+        path = f"/v1/events?limit={EVENTS_AT_A_TIME[follower]}{after}"
+        try:
+            answer = await self._http.get(f"{self._anywhere()}{path}", headers=self._headers(READER))
+        except httpx2.TransportError:
+            return True  # nobody knows
+        if answer.status_code != 200:
+            return True
+        page = answer.json()
+        self._cursors[follower] = page["next_cursor"] or ""
+        if page["items"]:
+            self._record.followed(follower, page["items"])
+        return bool(page["items"])
+
+    def _under_a_second_key(self, ask: Ask) -> Ask:
+        return self._asked(ask.verb, ask.path, f"{ask.key}-again", ask.body)
+
+    def _impostor(self, ask: Ask) -> Ask:
+        """Another request under the same key."""
+        return self._asked(ask.verb, ask.path, ask.key, {**ask.body, "reference": f"{ask.body['reference']}-impostor"})
 
     def _new(self, verb: str) -> Ask:
         made = VERBS[verb].make(self.cast)
@@ -223,8 +294,12 @@ class Clients:
         self.attempts += 1
         attempt = self._record.sent([ask], to)
         try:
-            answer = await self._http.post(
-                f"{to}{ask.path}", content=orjson.dumps(ask.body), headers=_headers(ask.key), timeout=self.patience_s
+            answer = await self._http.request(
+                VERBS[ask.verb].method,
+                f"{to}{ask.path}",
+                content=orjson.dumps(ask.body),
+                headers=self._headers(VERBS[ask.verb].role, ask.key),
+                timeout=self.patience_s,
             )
         except httpx2.TransportError as error:
             self._record.lost(attempt, type(error).__name__)
@@ -232,9 +307,7 @@ class Clients:
         replayed = answer.headers.get("idempotency-replayed") == "true"
         self._record.heard(attempt, ask, answer.status_code, answer.text, replayed=replayed)
         self.refused_503 += answer.status_code == 503
-        learn = VERBS[ask.verb].learn
-        if learn is not None and answer.status_code == 201:
-            learn(self.cast, answer.json())
+        self._learn(ask, answer.status_code, answer.content)
         return Fate.SETTLED if answer.status_code < 500 else Fate.UNKNOWN
 
     async def _deliver_file(self, asks: Sequence[Ask], *, resolved: bool = True) -> None:
@@ -258,7 +331,7 @@ class Clients:
         content = orjson.dumps({"items": [ask.body for ask in asks]})
         try:
             answer = await self._http.post(
-                f"{to}{BULK}", content=content, headers={"Content-Type": "application/json"}, timeout=self.patience_s
+                f"{to}{BULK}", content=content, headers=self._headers("pos"), timeout=self.patience_s
             )
         except httpx2.TransportError as error:
             self._record.lost(attempt, type(error).__name__)
@@ -270,13 +343,21 @@ class Clients:
             return {ask.id for ask in asks} if answer.status_code < 500 else set()
         results = orjson.loads(answer.content)["results"]
         for ask, result in zip(asks, results, strict=True):
-            body = orjson.dumps(result["body"]).decode()
-            self._record.heard(attempt, ask, result["status"], body, replayed=None)
+            body = orjson.dumps(result["body"])
+            self._record.heard(attempt, ask, result["status"], body.decode(), replayed=None)
+            self._learn(ask, result["status"], body)
         return {ask.id for ask, result in zip(asks, results, strict=True) if result["status"] < 500}
+
+    def _learn(self, ask: Ask, status: int, content: bytes) -> None:
+        """Remember what can be asked about next, once."""
+        learn = VERBS[ask.verb].learn
+        if learn is not None and status < 400 and not ask.dry and ask.id not in self._learnt:
+            self._learnt.add(ask.id)
+            learn(self.cast, ask, orjson.loads(content))
+
+    def _headers(self, role: str, key: str | None = None) -> dict[str, str]:
+        keyed = {} if key is None else {"Idempotency-Key": key}
+        return {**self._admissions[role], "Content-Type": "application/json", **keyed}
 
     def _anywhere(self) -> str:
         return self._chance.choice(self.addresses)
-
-
-def _headers(key: str) -> dict[str, str]:
-    return {"Idempotency-Key": key, "Content-Type": "application/json"}

@@ -24,6 +24,8 @@ TABLES = ("member", "book", "lot", "entry", "posting", "draw", "replay", "refere
 EXPECTED_TO_PASS_S = 10.0
 """How long a table may be so busy that a migration does not get its lock."""
 
+CROWD = 150
+"""Readers that come at once."""
 ENDING_S = 10
 """How long a server may take to end once its deadline for draining has passed."""
 
@@ -227,6 +229,61 @@ async def add_column(scene: Scene) -> float:
     return time.monotonic()
 
 
+async def restart_in_migration(scene: Scene) -> float:
+    """A server is killed and started while a migration holds a table; the migration passes, or is lost.
+
+    Before it, all migrations are asked for twice at the same time: there is nothing left for them to do.
+    """
+    if any(await asyncio.gather(scene.site.migration_fails(), scene.site.migration_fails())):
+        raise Broken("migrations that had nothing to do failed; see migrate.log")
+    site, table = scene.site, scene.chance.choice(TABLES)
+    place, passes = scene.chance.randrange(len(site.servers)), scene.chance.random() < 0.5
+    owner = await site.connect()
+    try:
+        migration = owner.transaction()
+        await migration.start()
+        await owner.execute(f"alter table {table} add column chaos int")
+        site.servers[place].kill()
+        await site.start_again(place)
+        await asyncio.sleep(scene.chance.uniform(0.2, 1.5))
+        await (migration.commit() if passes else migration.rollback())
+        over = time.monotonic()
+        if passes:
+            await owner.execute(f"alter table {table} drop column chaos")
+    finally:
+        await owner.close()
+    return over
+
+
+async def keep_transaction_open(scene: Scene) -> float:
+    """A long transaction of somebody else's has begun to write: those who follow the events wait for its end."""
+    owner = await scene.site.connect()
+    try:
+        async with owner.transaction():
+            await owner.execute("select pg_current_xact_id()")
+            await asyncio.sleep(scene.chance.uniform(0.5, 3.0))
+    finally:
+        await owner.close()
+    return time.monotonic()
+
+
+async def crowd_in(scene: Scene) -> float:
+    """More readers than the service has connections for, while what they want to read is locked."""
+    owner = await scene.site.connect()
+    try:
+        async with owner.transaction():
+            await owner.execute("lock table book in access exclusive mode")
+            crowd = asyncio.ensure_future(scene.clients.stare(CROWD))
+            await asyncio.sleep(scene.chance.uniform(0.3, 1.0))
+        over = time.monotonic()
+        seen = await crowd
+    finally:
+        await owner.close()
+    if seen - {0, 200, 503}:
+        raise Broken(f"readers saw {sorted(seen)}")
+    return over
+
+
 async def lose_patience(scene: Scene) -> float:
     """Clients hang up before they are answered and send it again, while the first may still be under way."""
     clients, proxy = scene.clients, scene.site.proxy
@@ -284,6 +341,9 @@ FAULTS: Mapping[str, Fault] = {
         lock_members,
         lock_table,
         add_column,
+        restart_in_migration,
+        keep_transaction_open,
+        crowd_in,
         lose_patience,
         duplicate_requests,
         reorder_requests,

@@ -9,6 +9,7 @@
 | `lost` | `try`, `at`, `error`: it has no answer |
 | `gave_up` | `ask`: nobody will send it again |
 | `looked` | `member`, `sent`, `at`, `entry`: the member's newest entry, as it was shown meanwhile |
+| `followed` | `follower`, `at`, `items`: the next events, as a follower was shown them |
 | `fault` | `kind`, `at`, `ready_s`: what was done to the service, and how long it was not itself |
 
 Times are seconds since 1970. Bodies of answers are text, byte for byte; those of bulk items as they were cut out.
@@ -21,6 +22,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+DRY = "?dry_run=true"
+
 
 class Ask(NamedTuple):
     """One request: the same key and body however often it is sent."""
@@ -30,6 +33,16 @@ class Ask(NamedTuple):
     path: str
     key: str
     body: dict[str, Any]
+
+    @property
+    def dry(self) -> bool:
+        """Whether it asks for a decision that must leave nothing."""
+        return self.path.endswith(DRY)
+
+    @property
+    def about(self) -> str:
+        """The id in its path."""
+        return self.path.removesuffix(DRY).split("/")[3]
 
 
 class Heard(NamedTuple):
@@ -59,6 +72,30 @@ class Dossier(NamedTuple):
     sent: list[float]
     answers: list[Heard]
 
+    @property
+    def name(self) -> str:
+        return f"request {self.ask.id} ({self.ask.verb}, key {self.ask.key})"
+
+    @property
+    def acknowledged(self) -> Heard | None:
+        """The first answer that says it happened."""
+        return next((heard for heard in self.answers if heard.status in (200, 201)), None)
+
+    @property
+    def promised(self) -> Heard | None:
+        """The first answer that says it waits for something else."""
+        return next((heard for heard in self.answers if heard.status == 202), None)
+
+    @property
+    def verdict(self) -> Heard | None:
+        """Its conclusive answer: that it happened or waits, else why not; None: nobody knows."""
+        conclusive = next((heard for heard in self.answers if heard.status < 500), None)
+        return self.acknowledged or self.promised or conclusive
+
+    @property
+    def refused(self) -> bool:
+        return self.verdict is not None and self.verdict.status >= 400
+
 
 class Look(NamedTuple):
     """What a member's newest entry was when somebody looked."""
@@ -80,6 +117,8 @@ class History(NamedTuple):
 
     dossiers: dict[int, Dossier]
     looks: list[Look]
+    followed: dict[str, list[dict[str, Any]]]
+    """The events that each follower was shown, in the order in which they came."""
     faults: list[Struck]
     lost: int
     """Attempts without an answer."""
@@ -126,6 +165,9 @@ class Recorder:
     def looked(self, member: str, sent: float, entry: dict[str, Any] | None) -> None:
         self._write("looked", member=member, sent=sent, at=time.time(), entry=entry)
 
+    def followed(self, follower: str, items: Sequence[dict[str, Any]]) -> None:
+        self._write("followed", follower=follower, at=time.time(), items=items)
+
     def fault(self, kind: str, ready_s: float) -> None:
         self._write("fault", kind=kind, at=time.time(), ready_s=round(ready_s, 3))
 
@@ -135,7 +177,7 @@ class Recorder:
 
 def read(path: Path) -> History:
     """The history that a recorder wrote."""
-    history = History({}, [], [], 0)
+    history = History({}, [], {}, [], 0)
     sent: dict[int, float] = {}
     lost = 0
     with path.open("rb") as file:
@@ -155,6 +197,8 @@ def read(path: Path) -> History:
                     lost += 1
                 case "looked":
                     history.looks.append(Look(line["member"], line["sent"], line["entry"]))
+                case "followed":
+                    history.followed.setdefault(line["follower"], []).extend(line["items"])
                 case "fault":
                     history.faults.append(Struck(line["kind"], line["ready_s"]))
     return history._replace(lost=lost)

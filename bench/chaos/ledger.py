@@ -1,4 +1,4 @@
-"""What the API shows of the ledger when all is quiet: entries, balances, the trial balance."""
+"""What the API shows of the ledger when all is quiet: entries, balances, the trial balance, events."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,6 +9,8 @@ import httpx2
 
 PAGE = 200
 AT_A_TIME = 8
+SHOWN_AT = {"ent": "entries", "mem": "members", "hld": "holds", "prk": "parked"}
+"""Where one thing is shown, by the prefix of its id."""
 
 Document = dict[str, Any]
 
@@ -21,8 +23,10 @@ class Ledger(NamedTuple):
     balances: dict[str, dict[str, Document]]
     """By member and wallet."""
     trial_balance: Document
+    events: list[Document]
+    """All of them, in their order."""
     by_id: dict[str, Document | None]
-    """Entries that were asked for by their own id."""
+    """Whatever else was asked for by its own id: entries, members, holds, parked returns; None: there is none."""
 
 
 async def read_ledger(address: str, token: str, members: Sequence[str]) -> Ledger:
@@ -32,22 +36,24 @@ async def read_ledger(address: str, token: str, members: Sequence[str]) -> Ledge
         balances = await asyncio.gather(*(_get(http, f"/v1/members/{member}/balance") for member in members))
         day = (datetime.now(UTC) + timedelta(days=2)).date()  # whoever runs ahead is dated ahead
         trial_balance = await _get(http, f"/v1/ledger/trial-balance?as_of={day}")
+        events = await _events(http)
     return Ledger(
         dict(zip(members, lists, strict=True)),
         {member: (balance or {}).get("wallets", {}) for member, balance in zip(members, balances, strict=True)},
         trial_balance or {},
+        events,
         {},
     )
 
 
-async def read_entries(address: str, token: str, ids: Sequence[str]) -> dict[str, Document | None]:
-    """These entries by their own id; None: there is none."""
+async def read_singly(address: str, token: str, ids: Sequence[str]) -> dict[str, Document | None]:
+    """What each of these ids names; None: nothing."""
     async with _client(address, token) as http:
         room = asyncio.Semaphore(AT_A_TIME)
 
         async def one(id_: str) -> Document | None:
             async with room:
-                return await _get(http, f"/v1/entries/{id_}")
+                return await _get(http, f"/v1/{SHOWN_AT[id_[:3]]}/{id_}")
 
         return dict(zip(ids, await asyncio.gather(*map(one, ids)), strict=True))
 
@@ -66,6 +72,18 @@ async def _entries(http: httpx2.AsyncClient, member: str) -> list[Document]:
         if page["next_cursor"] is None:
             return found[::-1]
         cursor = f"&cursor={page['next_cursor']}"
+
+
+async def _events(http: httpx2.AsyncClient) -> list[Document]:
+    found: list[Document] = []
+    cursor = ""
+    while True:
+        page = await _get(http, f"/v1/events?limit={PAGE}{cursor}")
+        assert page is not None, "events can always be followed"
+        if not page["items"]:
+            return found
+        found.extend(page["items"])
+        cursor = f"&after={page['next_cursor']}"
 
 
 async def _get(http: httpx2.AsyncClient, path: str) -> Document | None:

@@ -11,21 +11,24 @@ from statistics import median
 from typing import NamedTuple
 
 from bench.chaos import checker, faults, history
+from bench.chaos.cast import Cast
 from bench.chaos.checker import QUIET_LAWS, Figures, Violation
 from bench.chaos.clients import Clients, Stalled
 from bench.chaos.faults import FAULTS, Broken, Scene
 from bench.chaos.history import History, Recorder
-from bench.chaos.ledger import Ledger, read_entries, read_ledger
+from bench.chaos.ledger import Ledger, read_ledger, read_singly
 from bench.chaos.site import NotReady, Site, a_site
-from bench.chaos.verbs import Cast
+from bench.chaos.verbs import READER
 
 MEMBERS = 6
+MOST_MEMBERS = 9
+"""Who joins beside the first takes part until it leaves."""
 BEFORE_EACH = 15
 """Requests that are settled between two faults."""
 STALLED_S = 30.0
 CLOSING_S = 60.0
-READINGS = 15
-"""Most times the ledger is read until nothing falls due meanwhile."""
+READINGS = 30
+"""Most times the ledger is read until nothing falls due meanwhile, and the worker has made its round."""
 BETWEEN_READINGS_S = 1.0
 SINGLY = 500
 """Acknowledged entries that are also read by their own id; all those that nobody was told of are."""
@@ -55,6 +58,8 @@ class Outcome(NamedTuple):
     ready_s: dict[str, list[float]]
     """By kind of fault: seconds until every server served again."""
     figures: Figures | None
+    by_verb: dict[str, tuple[int, int]]
+    """How many requests said yes, and how many were refused."""
     violations: list[Violation]
     seconds: float
 
@@ -72,8 +77,9 @@ async def run(plan: Plan, room: Path, tell: Tell) -> Outcome:
     figures = None
     try:
         async with a_site(room, processes=plan.processes, durable=plan.durable) as site:
-            cast = Cast(random.Random(f"{plan.seed} cast"), most_members=MEMBERS)
-            clients = Clients(site.addresses, site.token, cast, record, random.Random(f"{plan.seed} clients"))
+            chance = random.Random(f"{plan.seed} cast")
+            cast = Cast(chance, least_members=MEMBERS, most_members=MOST_MEMBERS)
+            clients = Clients(site.addresses, site.tokens, cast, record, random.Random(f"{plan.seed} clients"))
             try:
                 violations = await _struck(plan, site, clients, record, tell)
                 if not violations:
@@ -84,9 +90,10 @@ async def run(plan: Plan, room: Path, tell: Tell) -> Outcome:
     finally:
         record.close()
     ready_s: dict[str, list[float]] = defaultdict(list)
-    for struck in history.read(path).faults:
+    told = history.read(path)
+    for struck in told.faults:
         ready_s[struck.kind].append(struck.ready_s)
-    return Outcome(plan, dict(ready_s), figures, violations, time.monotonic() - begun)
+    return Outcome(plan, dict(ready_s), figures, checker.by_verb(told), violations, time.monotonic() - begun)
 
 
 async def _struck(plan: Plan, site: Site, clients: Clients, record: Recorder, tell: Tell) -> list[Violation]:
@@ -121,6 +128,7 @@ async def _checked(
     """Everything is quiet; every frozen answer is asked for once more, and the whole is checked."""
     try:
         await clients.close(CLOSING_S)
+        await clients.catch_up(CLOSING_S)
     except Stalled as problem:
         return None, [Violation("every request is answered at last", str(problem))]
     record.flush()
@@ -130,6 +138,7 @@ async def _checked(
     for _ in range(READINGS):
         for _ in clients.cast.members:
             await clients.ask("settling")
+        await clients.catch_up(CLOSING_S)
         record.flush()
         told = history.read(path)
         ledger = await _read(site, told)
@@ -144,14 +153,15 @@ async def _checked(
 
 
 async def _read(site: Site, told: History) -> Ledger:
-    """The ledger; singly, some entries that were acknowledged and all that were not."""
+    """The ledger; singly, what was left open, some entries that were acknowledged and all that were not."""
     members = checker.members_of(told)
-    ledger = await read_ledger(site.addresses[0], site.token, members)
+    token = site.tokens[READER]
+    ledger = await read_ledger(site.addresses[0], token, members)
     acknowledged = checker.entries_of(told)
     step = max(1, len(acknowledged) // SINGLY)
     shown = {entry["id"] for entries in ledger.entries.values() for entry in entries if entry["reference"]}
-    singly = [*acknowledged[::step], *sorted(shown - set(acknowledged))]
-    return ledger._replace(by_id=await read_entries(site.addresses[-1], site.token, singly))
+    singly = [*members, *checker.left_open(told), *acknowledged[::step], *sorted(shown - set(acknowledged))]
+    return ledger._replace(by_id=await read_singly(site.addresses[-1], token, singly))
 
 
 def summary(outcome: Outcome) -> str:
@@ -163,6 +173,8 @@ def summary(outcome: Outcome) -> str:
         )
     if outcome.times:
         lines.append(f"time to ready: median {median(outcome.times):.2f} s, max {max(outcome.times):.2f} s")
+    verbs = (f"{verb} {yes}+{no}" for verb, (yes, no) in sorted(outcome.by_verb.items()))
+    lines.append(f"requests that said yes + were refused: {', '.join(verbs)}")
     if outcome.figures is not None:
         lines.append(
             ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in outcome.figures._asdict().items())

@@ -18,7 +18,8 @@ import httpx2
 
 from bench.chaos.proxy import Proxy, a_proxy
 from bench.chaos.server import Server, a_lasting_port, is_free, started
-from loyalty.api.access import new_key
+from bench.chaos.verbs import LIMIT, OFFLINE, UNITS
+from loyalty.api.access import SCOPES_OF_ROLE, new_key
 from loyalty.domain.calendar import Calendar
 from loyalty.domain.programme import Expiry, Lifespan, Programme, Rung, Wallet
 from loyalty.embedded import EmbeddedPostgres
@@ -41,10 +42,15 @@ PROGRAMME = Programme(
     currency="CNY",
     calendar=Calendar(ZoneInfo("Asia/Shanghai")),
     wallets={
-        "points": Wallet("points", 1, 100, _PENDING, Expiry(Lifespan.MONTHS, 12), 1),
-        "coins": Wallet("coins", 1, 1_000, _PENDING, Expiry(Lifespan.NEVER_ENDS), 1),
+        "points": Wallet("points", 1, UNITS["points"], _PENDING, Expiry(Lifespan.MONTHS, 12), 1),
+        "coins": Wallet("coins", 1, UNITS["coins"], _PENDING, Expiry(Lifespan.NEVER_ENDS), 1),
     },
     ladder=(Rung("member", 0), Rung("silver", 1_000_00), Rung("gold", 50_000_00)),
+    forced_sources=frozenset({OFFLINE}),
+    hold_grace=timedelta(seconds=3),
+    refund_grace_days=2,
+    transfers=True,
+    adjustment_limit=LIMIT,
 )
 """Purchases mature within seconds, so that much falls due while it is being fought over."""
 
@@ -59,15 +65,19 @@ class NotReady(Exception):
 class Site:
     """Everything that runs. Use `a_site`."""
 
-    def __init__(self, room: Path, postgres: EmbeddedPostgres, proxy: Proxy, *, durable: bool) -> None:
+    def __init__(
+        self, room: Path, postgres: EmbeddedPostgres, proxy: Proxy, *, durable: bool, programme: Programme
+    ) -> None:
         self.room = room
         self.postgres = postgres
         self.proxy = proxy
-        self.token = ""
+        self.tokens: dict[str, str] = {}
+        """A key for every role."""
         self.ports: list[int] = []
         self.servers: list[Server] = []
         self.worker: subprocess.Popen[bytes] | None = None
         self._durable = durable
+        self._programme = programme
         self._processes: Sequence[int] = ()
         self._secret = secrets.token_hex(32)
         self._http = httpx2.AsyncClient(timeout=10, headers={"Connection": "close"})
@@ -85,14 +95,21 @@ class Site:
             "LOYALTY_SHUTDOWN_S": str(SHUTDOWN_S),
         }
 
+    @property
+    def address_of_owner(self) -> str:
+        """The database as whoever migrates it reaches it."""
+        return self.postgres.url(database=DATABASE)
+
     async def open(self, processes: Sequence[int]) -> None:
-        """A migrated database, a key, a server for each number of processes, a worker; all of them ready."""
+        """A migrated database, keys, a server for each number of processes, a worker; all of them ready."""
         self.postgres.run("createdb", DATABASE)
         owner = self.postgres.url(database=DATABASE)
         await migrations.upgrade(owner, ("loyalty_run", self.postgres.url(RUNNER, DATABASE)))
-        programme = await seeding.ensure_programme(owner, PROGRAMME)
-        self.token, key = new_key(Sealer(self._secret.encode()), programme.id, "admin", client_id="chaos")
-        await seeding.add_keys(owner, [key])
+        programme = await seeding.ensure_programme(owner, self._programme)
+        sealer = Sealer(self._secret.encode())
+        made = {role: new_key(sealer, programme.id, role) for role in SCOPES_OF_ROLE}
+        self.tokens = {role: token for role, (token, _) in made.items()}
+        await seeding.add_keys(owner, [key for _, key in made.values()])
         self._processes = processes
         self.ports = [a_lasting_port() for _ in processes]
         self.servers = [self._server(place) for place in range(len(processes))]
@@ -146,6 +163,12 @@ class Site:
         """A connection of ours, straight to Postgres."""
         return await asyncpg.connect(host=str(self.postgres.socket_dir), user=role, database=DATABASE)
 
+    async def migration_fails(self) -> bool:
+        """Whether `loyalty migrate` fails, asked once more by an operator."""
+        environment = {**self.environment, "LOYALTY_MIGRATION_URL": self.address_of_owner}
+        migration = started(["migrate"], environment, self.room / "migrate.log")
+        return bool(await asyncio.to_thread(migration.wait))
+
     async def verified(self) -> str | None:
         """What `loyalty verify` has to say against the ledger; None when it is content."""
         log = self.room / "verify.log"
@@ -164,13 +187,15 @@ class Site:
 
 
 @asynccontextmanager
-async def a_site(room: Path, *, processes: Sequence[int], durable: bool) -> AsyncIterator[Site]:
+async def a_site(
+    room: Path, *, processes: Sequence[int], durable: bool, programme: Programme = PROGRAMME
+) -> AsyncIterator[Site]:
     """The site at work; everything of it but the logs is gone afterwards."""
     postgres = _postgres(room, durable=durable)
     site: Site | None = None
     try:
         async with a_proxy(postgres.socket_dir) as proxy:
-            site = Site(room, postgres, proxy, durable=durable)
+            site = Site(room, postgres, proxy, durable=durable, programme=programme)
             try:
                 await site.open(processes)
                 yield site

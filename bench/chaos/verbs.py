@@ -3,73 +3,30 @@
 The clients draw from `VERBS` by weight; the checker asks the same table what an entry must have moved.
 """
 
-import random
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from bench.chaos.cast import Cast, Line, Person, Sale
+from bench.chaos.history import Ask
+
 Body = dict[str, Any]
+Moved = Mapping[str, int]
+"""Points by wallet."""
 
 BULK = "/v1/accruals/bulk"
-DRY_RUN = "dry-run"
-"""The source of whatever must never reach the journal."""
+OFFLINE = "offline-till"
+"""The source that may force a redemption."""
+LIMIT = 100
+"""Points above which an adjustment needs a second person; see the programme of `site.py`."""
+UNITS = {"points": 100, "coins": 1_000}
+"""Minor currency units that earn one point, by wallet; see the programme of `site.py`."""
 
-COMMON_REFUSALS = frozenset({"reference_taken"})
 TOO_EARLY = "occurred_at_in_future"
-
-
-class Person(NamedTuple):
-    """A member as clients name it."""
-
-    id: str
-    number: str
-
-
-class Cast:
-    """Who and what requests are about; clocks that can be put wrong."""
-
-    def __init__(self, chance: random.Random, *, most_members: int) -> None:
-        self.chance = chance
-        self.members: list[Person] = []
-        self.most_members = most_members
-        self.redemptions: list[str] = []
-        self.holds: list[str] = []
-        """What can be refunded, captured or released: by id, as it was answered."""
-        self.skewed = False
-        """Whether the clients' clocks are wrong at present."""
-        self._count = self._turn = 0
-
-    def somebody(self) -> dict[str, str]:
-        """A member, by its id or its card."""
-        person = self.chance.choice(self.members)
-        return self.chance.choice(({"id": person.id}, {"number": person.number}))
-
-    def next_one(self) -> dict[str, str]:
-        """Every member in turn."""
-        self._turn += 1
-        return {"id": self.members[self._turn % len(self.members)].id}
-
-    def origin(self) -> dict[str, str]:
-        """A source, and a reference that nobody has used."""
-        self._count += 1
-        return {"source": f"till-{self.chance.randrange(4)}", "reference": f"R-{self._count}"}
-
-    def when(self) -> dict[str, str]:
-        """When it happened by the client's clock; mostly it does not say."""
-        if self.skewed:
-            behind, ahead = timedelta(days=-40 * self.chance.random()), timedelta(minutes=2 * self.chance.random())
-            beyond = timedelta(minutes=self.chance.uniform(10, 60))
-            return {"occurred_at": self.at(self.chance.choice((behind, ahead, beyond)))}
-        if self.chance.random() < 0.3:
-            return {"occurred_at": self.at(timedelta(seconds=-self.chance.uniform(0, 60)))}
-        return {}
-
-    def soon(self, least: float, most: float) -> str:
-        """A moment in so many seconds."""
-        return self.at(timedelta(seconds=self.chance.uniform(least, most)))
-
-    def at(self, away: timedelta) -> str:
-        return (datetime.now(UTC) + away).isoformat()
+_TAKEN = frozenset({"reference_taken"})
+_MAY_EARN = frozenset({"member_frozen", "member_closed"})
+_MAY_SPEND = _MAY_EARN | {"member_earn_only"}
+_COVERED = frozenset({"insufficient_points"})
 
 
 class Verb(NamedTuple):
@@ -79,49 +36,72 @@ class Verb(NamedTuple):
     weight: float
     """How often it is drawn; 0: never, the clients have their own reasons."""
     path: str
-    """Where it is sent; `{id}` stands for what `about` chooses."""
+    """Where it is sent; `{id}` stands for one of those that it can be `about`."""
     make: Callable[[Cast], Body]
     kind: str | None = None
-    """The kind of the one entry that carries its reference; None: it writes none."""
-    moved: Callable[[Body], Mapping[str, int]] = lambda body: {}
-    """The points by wallet that its entry moves out of the account `debit`."""
-    debit: str = ""
+    """The kind of the one entry that carries its reference; None: it takes none."""
+    account: str = ""
+    """The account that its entries move, and that its figures are held against."""
+    moved: Callable[[Body, Any], Moved | None] = lambda body, answer: None
+    """What they credit to the account, by the request and its answer (None: nobody was told); None: not to be known."""
     refusals: frozenset[str] = frozenset()
     """The codes it may be refused with."""
-    learn: Callable[[Cast, Any], None] | None = None
+    yes: frozenset[int] = frozenset({201})
+    """The statuses that say that it happened, or (202) that it waits."""
+    learn: Callable[[Cast, Ask, Any], None] | None = None
     """Remember what its answer said."""
+    about: Callable[[Cast], Sequence[Any]] | None = None
+    """What it can be about, where it is about something earlier; nothing is sent while there is none."""
     in_files: bool = False
     """Whether it may also be an item of a bulk call."""
-    about: Callable[[Cast], list[str]] = lambda cast: []
-    """The ids that the path may name; nothing is sent while there are none."""
+    role: str = "pos"
+    """Of the key that it is sent with."""
+    method: str = "POST"
 
     def where(self, cast: Cast) -> str:
         """The path of a request."""
-        return self.path.format(id=cast.chance.choice(self.about(cast))) if "{id}" in self.path else self.path
+        return self.path.format(id=cast.recent(self.about(cast))) if self.about and "{id}" in self.path else self.path
+
+
+def earned_by(amount: int) -> dict[str, int]:
+    """The rule of the programme of `site.py`."""
+    return {wallet: amount // unit for wallet, unit in UNITS.items()}
+
+
+def spent(body: Body) -> int:
+    """What a purchase costs, in minor units."""
+    return sum(line["amount"] for line in body["lines"])
+
+
+# --- what is sent ------------------------------------------------------------------------------------------
+
+
+def _lines(cast: Cast) -> list[Line]:
+    count = cast.chance.randrange(1, 4)
+    amounts = [cast.chance.randrange(1, 30_000) // count for _ in range(count)]
+    return [
+        {"line_id": str(number), "sku": "LEGO-1", "quantity": cast.chance.randrange(1, 5), "amount": amount}
+        for number, amount in enumerate(amounts)
+    ]
 
 
 def _purchase(cast: Cast) -> Body:
-    amount = cast.chance.randrange(1, 30_000)
-    lines = [{"line_id": "1", "sku": "LEGO-1", "quantity": 1, "amount": amount}]
-    return {"member": cast.somebody(), **cast.origin(), **cast.when(), "currency": "CNY", "lines": lines}
+    return _a_purchase(cast, Sale(cast.origin(), _lines(cast)))
 
 
-def _purchased(body: Body) -> Mapping[str, int]:
-    """The programme of `site.py`: a point per 1.00, a coin per 10.00."""
-    spent = sum(line["amount"] for line in body["lines"])
-    return {wallet: points for wallet, points in (("points", spent // 100), ("coins", spent // 1_000)) if points}
+def _late_purchase(cast: Cast) -> Body:
+    """One whose return was there before it."""
+    return _a_purchase(cast, cast.awaited.pop(0))
+
+
+def _a_purchase(cast: Cast, sale: Sale) -> Body:
+    return {"member": cast.somebody(), **sale.origin, **cast.when(), "currency": "CNY", "lines": sale.lines}
 
 
 def _grant(cast: Cast) -> Body:
     points, wallet = cast.chance.randrange(1, 300), cast.chance.choice(("points", "points", "coins"))
-    return {
-        "member": cast.somebody(),
-        "points": points,
-        "wallet": wallet,
-        "reason": "chaos",
-        **cast.origin(),
-        **cast.when(),
-    }
+    about = {"member": cast.somebody(), "points": points, "wallet": wallet, "reason": "chaos"}
+    return {**about, **cast.origin(), **cast.when()}
 
 
 def _pending_grant(cast: Cast) -> Body:
@@ -136,13 +116,20 @@ def _settling_grant(cast: Cast) -> Body:
     return {"member": cast.next_one(), "points": 1, "reason": "closing", **cast.origin()}
 
 
-def _points(body: Body) -> Mapping[str, int]:
-    return {body.get("wallet", "points"): body["points"]}
-
-
 def _redemption(cast: Cast) -> Body:
     discount = {"as_discount": {"currency": "CNY"}} if cast.chance.random() < 0.5 else {}
     return {"member": cast.somebody(), "points": cast.chance.randrange(1, 250), **cast.origin(), **discount}
+
+
+def _forced_redemption(cast: Cast) -> Body:
+    body = {"member": cast.somebody(), "points": cast.chance.randrange(1, 400), "forced": True}
+    return {**body, **cast.origin(), "source": OFFLINE, **cast.when()}
+
+
+def _refund(cast: Cast) -> Body:
+    """A part, or all that is left."""
+    part = {"points": cast.chance.randrange(1, 40)} if cast.chance.random() < 0.7 else {}
+    return {**part, **cast.origin()}
 
 
 def _hold(cast: Cast) -> Body:
@@ -154,79 +141,241 @@ def _capture(cast: Cast) -> Body:
     return {"points": cast.chance.randrange(1, 60)} if cast.chance.random() < 0.5 else {}
 
 
-def _release(_: Cast) -> Body:
-    return {}
+def _return(cast: Cast) -> Body:
+    return _a_return(cast, cast.recent(cast.sales))
 
 
-def _refund(cast: Cast) -> Body:
-    return {"points": cast.chance.randrange(1, 40), **cast.origin()}
+def _early_return(cast: Cast) -> Body:
+    """Before its sale has been reported, which then happens."""
+    sale = Sale(cast.origin(), _lines(cast))
+    cast.awaited.append(sale)
+    return _a_return(cast, sale)
+
+
+def _a_return(cast: Cast, sale: Sale) -> Body:
+    """Everything that is left, or some of some lines: now and then more than there was."""
+    body = {"accrual": sale.origin, **cast.origin(), **cast.when()}
+    if cast.chance.random() < 0.3:
+        return {**body, "full": True}
+    chosen = cast.chance.sample(sale.lines, cast.chance.randrange(1, len(sale.lines) + 1))
+    return {**body, "lines": [_part_of(cast, line) for line in chosen]}
+
+
+def _part_of(cast: Cast, line: Line) -> Line:
+    part = cast.chance.choice((0.2, 0.3, 0.5, 1.0))
+    quantity = cast.chance.choice((0, round(line["quantity"] * part)))
+    return {"line_id": line["line_id"], "quantity": quantity, "amount": max(1, round(line["amount"] * part))}
+
+
+def _transfer(cast: Cast) -> Body:
+    points, wallet = cast.chance.randrange(1, 60), cast.chance.choice(("points", "points", "coins"))
+    return {"from": cast.somebody(), "to": cast.somebody(), "points": points, "wallet": wallet, **cast.origin()}
+
+
+def _adjustment(cast: Cast) -> Body:
+    points = cast.chance.randrange(1, LIMIT * 2) * cast.chance.choice((1, -1))
+    wallet = cast.chance.choice(("points", "points", "coins"))
+    return {"member": cast.somebody(), "points": points, "wallet": wallet, "reason": "chaos", **cast.origin()}
+
+
+def _status(cast: Cast) -> Body:
+    return {"status": cast.chance.choice(("active", "active", "active", "earn_only", "frozen"))}
 
 
 def _enrolment(cast: Cast) -> Body:
     """One of a few phones: whoever comes second is refused."""
-    return {"phone": f"+861380013{cast.chance.randrange(cast.most_members * 2):04}"}
+    return {"phone": cast.phone()}
 
 
-def _remember_redemption(cast: Cast, answer: Any) -> None:
+def _nothing(_: Cast) -> Body:
+    return {}
+
+
+# --- what it must have moved -------------------------------------------------------------------------------
+
+
+def _purchased(body: Body, _: Any) -> Moved:
+    return {wallet: -points for wallet, points in earned_by(spent(body)).items()}
+
+
+def _given(body: Body, _: Any) -> Moved:
+    return {body.get("wallet", "points"): -body["points"]}
+
+
+def _taken(body: Body, _: Any) -> Moved:
+    return {body.get("wallet", "points"): body["points"]}
+
+
+def _refunded(body: Body, answer: Any) -> Moved | None:
+    points = body.get("points", answer and answer["points"])
+    return None if points is None else {"points": -points}
+
+
+def _captured(body: Body, answer: Any) -> Moved | None:
+    return None if answer is None else {answer["hold"]["wallet"]: body.get("points", answer["hold"]["points"])}
+
+
+def _released(_: Body, answer: Any) -> Moved | None:
+    return None if answer is None else {answer["hold"]["wallet"]: -answer["hold"]["points"]}
+
+
+def _returned(_: Body, answer: Any) -> Moved | None:
+    return None if answer is None else Counter(answer["points_by_wallet"])
+
+
+def _forfeited(_: Body, answer: Any) -> Moved | None:
+    return None if answer is None else Counter(answer["forfeited"])
+
+
+# --- what is remembered ------------------------------------------------------------------------------------
+
+
+def _remember_sale(cast: Cast, ask: Ask, _: Any) -> None:
+    body = ask.body
+    cast.sales.append(Sale({"source": body["source"], "reference": body["reference"]}, body["lines"]))
+
+
+def _remember_redemption(cast: Cast, _: Ask, answer: Any) -> None:
     cast.redemptions.append(answer["redemption"]["id"])
 
 
-def _remember_hold(cast: Cast, answer: Any) -> None:
+def _remember_capture(cast: Cast, _: Ask, answer: Any) -> None:
+    cast.redemptions.append(answer["redemption"])
+
+
+def _remember_hold(cast: Cast, _: Ask, answer: Any) -> None:
     cast.holds.append(answer["hold"]["id"])
 
 
-def _join(cast: Cast, answer: Any) -> None:
-    person = Person(answer["id"], answer["number"])
-    if len(cast.members) < cast.most_members and person not in cast.members:
-        cast.members.append(person)
+def _remember_adjustment(cast: Cast, _: Ask, answer: Any) -> None:
+    if answer["status"] == "awaiting_approval":
+        cast.adjustments.append(answer["adjustment"])
 
 
-_ACCRUAL = "/v1/accruals"
-_EARNS = COMMON_REFUSALS | {TOO_EARLY}
+def _join(cast: Cast, _: Ask, answer: Any) -> None:
+    cast.joined(Person(answer["id"], answer["number"]))
+
+
+def _leave(cast: Cast, ask: Ask, _: Any) -> None:
+    cast.leaves(ask.about)
+
+
+_ACCRUAL, _RETURN = "/v1/accruals", "/v1/returns"
+_EARNS = _TAKEN | _MAY_EARN | {TOO_EARLY}
+_RETURNS = _TAKEN | {TOO_EARLY, "exceeds_purchase"}
+_HOLD_ENDED = frozenset({"hold_resolved", "hold_expired"})
+_DECIDED = frozenset({"adjustment_decided"})
 
 _TABLE = (
-    Verb("purchase", 6, _ACCRUAL, _purchase, "earn", _purchased, "issued", _EARNS, in_files=True),
-    Verb("grant", 3, _ACCRUAL, _grant, "earn", _points, "issued", _EARNS, in_files=True),
-    Verb("pending_grant", 2, _ACCRUAL, _pending_grant, "earn", _points, "issued", _EARNS, in_files=True),
     Verb(
-        *("expiring_grant", 2, _ACCRUAL, _expiring_grant, "earn", _points, "issued"),
-        refusals=_EARNS | {"dates_contradict"},
+        *("purchase", 6, _ACCRUAL, _purchase, "earn", "issued", _purchased, _EARNS),
+        learn=_remember_sale,
         in_files=True,
     ),
     Verb(
-        *("redemption", 6, "/v1/redemptions", _redemption, "spend", _points, "available"),
-        refusals=COMMON_REFUSALS | {"insufficient_points"},
+        *("late_purchase", 2, _ACCRUAL, _late_purchase, "earn", "issued", _purchased, _EARNS),
+        learn=_remember_sale,
+        about=lambda cast: cast.awaited,
+    ),
+    Verb("grant", 3, _ACCRUAL, _grant, "earn", "issued", _given, _EARNS, in_files=True),
+    Verb("pending_grant", 2, _ACCRUAL, _pending_grant, "earn", "issued", _given, _EARNS, in_files=True),
+    Verb(
+        *("expiring_grant", 2, _ACCRUAL, _expiring_grant, "earn", "issued", _given),
+        refusals=_EARNS | {"dates_contradict"},
+        in_files=True,
+    ),
+    Verb("settling", 0, _ACCRUAL, _settling_grant, "earn", "issued", _given, _TAKEN | _MAY_EARN),
+    Verb(
+        *("redemption", 5, "/v1/redemptions", _redemption, "spend", "redeemed", _taken),
+        refusals=_TAKEN | _MAY_SPEND | _COVERED,
         learn=_remember_redemption,
     ),
     Verb(
-        *("refund", 2, "/v1/redemptions/{id}/refund", _refund, "unspend", _points, "redeemed"),
-        refusals=COMMON_REFUSALS | {"exceeds_redemption"},
+        *("forced_redemption", 1, "/v1/redemptions", _forced_redemption, "spend", "redeemed", _taken),
+        refusals=_TAKEN | _MAY_SPEND | {TOO_EARLY},
+        learn=_remember_redemption,
+    ),
+    Verb(
+        *("refund", 2, "/v1/redemptions/{id}/refund", _refund, "unspend", "redeemed", _refunded),
+        refusals=_TAKEN | _MAY_EARN | {"exceeds_redemption"},
         about=lambda cast: cast.redemptions,
     ),
     Verb(
-        *("hold", 3, "/v1/holds", _hold, "hold", _points, "available"),
-        refusals=COMMON_REFUSALS | {"insufficient_points", "too_many_holds"},
+        *("hold", 3, "/v1/holds", _hold, "hold", "held", _taken),
+        refusals=_TAKEN | _MAY_SPEND | _COVERED | {"too_many_holds"},
         learn=_remember_hold,
     ),
     Verb(
-        *("capture", 1.5, "/v1/holds/{id}/capture", _capture),
-        refusals=frozenset({"exceeds_hold", "hold_resolved", "hold_expired"}),
+        *("capture", 2, "/v1/holds/{id}/capture", _capture, None, "redeemed", _captured),
+        refusals=_HOLD_ENDED | _MAY_SPEND | {"exceeds_hold"},
+        learn=_remember_capture,
         about=lambda cast: cast.holds,
     ),
     Verb(
-        *("release", 1, "/v1/holds/{id}/release", _release),
-        refusals=frozenset({"hold_resolved", "hold_expired"}),
+        *("release", 1, "/v1/holds/{id}/release", _nothing, None, "held", _released, _HOLD_ENDED),
         about=lambda cast: cast.holds,
     ),
-    Verb("settling", 0, _ACCRUAL, _settling_grant, "earn", _points, "issued", COMMON_REFUSALS),
-    Verb("enrolment", 0.2, "/v1/members", _enrolment, refusals=frozenset({"identity_taken"}), learn=_join),
+    Verb("return", 4, _RETURN, _return, "return", "issued", _returned, _RETURNS, about=lambda cast: cast.sales),
+    Verb(
+        *("early_return", 1, _RETURN, _early_return, "return", "issued", _returned, _RETURNS),
+        yes=frozenset({201, 202}),
+    ),
+    Verb(
+        *("transfer", 2, "/v1/transfers", _transfer, "transfer", "transferred", _taken),
+        refusals=_TAKEN | _MAY_SPEND | _COVERED | {"same_member"},
+        role="app",
+    ),
+    Verb(
+        *("adjustment", 2, "/v1/adjustments", _adjustment, "adjust", "adjusted", _given),
+        refusals=_TAKEN | _MAY_SPEND | _COVERED,
+        yes=frozenset({201, 202}),
+        learn=_remember_adjustment,
+        role="desk",
+    ),
+    Verb(
+        *("approval", 0.7, "/v1/adjustments/{id}/approve", _nothing),
+        refusals=_DECIDED | _MAY_SPEND | _COVERED,
+        about=lambda cast: cast.adjustments,
+        role="finance",
+    ),
+    Verb(
+        *("rejection", 0.3, "/v1/adjustments/{id}/reject", _nothing),
+        refusals=_DECIDED,
+        about=lambda cast: cast.adjustments,
+        role="finance",
+    ),
+    Verb(
+        *("own_approval", 0.1, "/v1/adjustments/{id}/approve", _nothing),
+        refusals=_DECIDED | {"second_person_required"},
+        yes=frozenset(),
+        about=lambda cast: cast.adjustments,
+        role="desk",
+    ),
+    Verb(
+        *("status", 0.5, "/v1/members/{id}", _status),
+        refusals=frozenset({"member_closed"}),
+        yes=frozenset({200}),
+        about=lambda cast: cast.moody(),
+        role="desk",
+        method="PATCH",
+    ),
+    Verb(
+        *("closing", 0.15, "/v1/members/{id}/close", _nothing, None, "forfeited", _forfeited),
+        refusals=frozenset({"member_closed"}),
+        learn=_leave,
+        about=lambda cast: cast.leavers(),
+        role="desk",
+    ),
+    Verb("enrolment", 0.4, "/v1/members", _enrolment, refusals=frozenset({"identity_taken"}), learn=_join),
 )
 VERBS: Mapping[str, Verb] = {verb.name: verb for verb in _TABLE}
 """By name."""
+READER = "admin"
+"""The role of whoever only reads."""
 
 
 def drawn(cast: Cast, *, for_file: bool = False) -> Verb:
     """A verb, by weight."""
-    can = [verb for verb in _TABLE if "{id}" not in verb.path or verb.about(cast)]
+    can = [verb for verb in _TABLE if verb.about is None or verb.about(cast)]
     verbs = [verb for verb in can if verb.in_files or not for_file]
     return cast.chance.choices(verbs, [verb.weight for verb in verbs])[0]

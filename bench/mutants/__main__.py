@@ -30,8 +30,8 @@ def main() -> None:
     began = time.monotonic()
     trial.prepare()
     with tempfile.TemporaryDirectory() as room:
-        tests = trial.observed(Path(room) / "tests.json")
-    trial.control(tests)
+        tests = trial.observed(Path(room))
+        trial.control(tests, Path(room))
     print(f"{len(tests)} tests pass unchanged, {time.monotonic() - began:.0f} s", flush=True)
     found = []
     for outcome in trial.outcomes(chosen, tests, options.processes):

@@ -7,6 +7,7 @@ names of shelves and types.
 import ast
 import copy
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Any, Final, NamedTuple
 
 COMPARED: Final[dict[type[ast.cmpop], type[ast.cmpop]]] = {
@@ -67,7 +68,7 @@ def changes(source: str) -> list[Change]:
     found = []
     for number, edit in enumerate(_edits(ast.parse(source))):
         line = getattr(edit.old, "lineno", getattr(edit.place, "lineno", 0))
-        found.append(Change(number, line, edit.lines, _shown(edit.old), _shown(edit.new)))
+        found.append(Change(number, line, edit.lines, *_shown(edit.old, edit.new)))
     return found
 
 
@@ -78,8 +79,15 @@ def changed(source: str, number: int) -> ast.Module:
     return ast.fix_missing_locations(tree)
 
 
-def _shown(node: ast.AST) -> str:
-    text = " ".join(ast.unparse(ast.fix_missing_locations(copy.deepcopy(node))).split())
+def _shown(old: ast.AST, new: ast.AST) -> list[str]:
+    """Both as text, long ones from shortly before the place where they part."""
+    texts = [" ".join(ast.unparse(ast.fix_missing_locations(copy.deepcopy(node))).split()) for node in (old, new)]
+    apart = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(*texts, strict=False)))
+    start = max(0, apart - 40) if max(map(len, texts)) > 90 else 0
+    return [_cut(f"...{text[start:]}" if start else text) for text in texts]
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= 90 else f"{text[:87]}..."
 
 
@@ -93,15 +101,16 @@ def _within(place: ast.AST, lines: range | None, *, sentences: set[int]) -> Iter
         for nth, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
             if not isinstance(child, ast.AST) or id(child) in sentences or not _matters(child, field):
                 continue
-            here = _lines_of(child, lines) if isinstance(child, ast.stmt) else lines
+            around = _inside(place, field, lines)
+            here = _lines_of(child, around) if isinstance(child, ast.stmt) else around
             for new in _instead(child, place, field):
                 yield _Edit(place, field, nth, child, ast.copy_location(new, child), here)
-            yield from _within(child, _inside(child, here), sentences=sentences)
+            yield from _within(child, here, sentences=sentences)
 
 
-def _inside(node: ast.AST, lines: range | None) -> range | None:
-    """Within a function, statements have lines of their own; a class and a module happen on import."""
-    return range(0) if isinstance(node, (ast.FunctionDef, ast.Lambda)) and lines is None else lines
+def _inside(place: ast.AST, field: str, lines: range | None) -> range | None:
+    """The statements of a function have lines of their own; its defaults, a class and a module happen on import."""
+    return range(0) if isinstance(place, ast.FunctionDef) and field == "body" and lines is None else lines
 
 
 def _lines_of(statement: ast.stmt, around: range | None) -> range | None:

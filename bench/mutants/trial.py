@@ -1,6 +1,7 @@
 """Trials in processes of their own: the tests of the domain against one changed module, or against none."""
 
 import contextlib
+import functools
 import gc
 import importlib
 import importlib.abc
@@ -30,6 +31,7 @@ FEW, MORE = 10, 30
 PATIENCE: Final = 10
 """Seconds that a trial may take beyond ten times what its tests took unchanged: then it never ends."""
 MEMORY: Final = 4 << 30
+NOWHERE: Final = Path(os.devnull)
 SHARED: Final = (
     "alembic.command",
     "asyncpg",
@@ -177,8 +179,8 @@ def prepare() -> None:
     gc.freeze()
 
 
-def _forked(work: Callable[[], int]) -> int:
-    """The id of a process that does the work in silence and ends with what it returns."""
+def _forked(work: Callable[[], int], told: Path = NOWHERE) -> int:
+    """The id of a process that does the work, tells a file about it and ends with what it returns."""
     sys.stdout.flush()
     child = os.fork()
     if child:
@@ -187,9 +189,9 @@ def _forked(work: Callable[[], int]) -> int:
     try:
         with contextlib.suppress(ValueError):
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
+        file = os.open(told, os.O_WRONLY | os.O_CREAT)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
         code = work()
     finally:
         os._exit(code)
@@ -199,8 +201,9 @@ def _waited(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def observed(report: Path) -> list[Watched]:
+def observed(room: Path) -> list[Watched]:
     """Every test of the domain, unchanged and watched. Raises SystemExit when one fails."""
+    report = room / "tests.json"
 
     def work() -> int:
         watcher = _Watcher()
@@ -208,19 +211,25 @@ def observed(report: Path) -> list[Watched]:
         report.write_text(json.dumps(watcher.tests), encoding="utf-8")
         return code
 
-    if _waited(_forked(work)):
-        sys.exit(f"the tests in {TESTS} fail with nothing changed: mend them first")
+    _must_pass(work, room, "the tests fail with nothing changed")
     return [
         Watched(one["id"], one["seconds"], frozenset((name, line) for name, line in one["lines"]))
         for one in json.loads(report.read_text(encoding="utf-8"))
     ]
 
 
-def control(tests: Sequence[Watched]) -> None:
+def control(tests: Sequence[Watched], room: Path) -> None:
     """A trial in which nothing is changed must find nothing. Raises SystemExit otherwise."""
     for examples in (FEW, MORE):
-        if _waited(_forked(lambda examples=examples: _try(None, tests, examples))):  # type: ignore[misc]
-            sys.exit(f"with {examples} examples the tests fail although nothing is changed: mend them first")
+        work = functools.partial(_try, None, tests, examples)
+        _must_pass(work, room, f"with {examples} examples the tests fail although nothing is changed")
+
+
+def _must_pass(work: Callable[[], int], room: Path, otherwise: str) -> None:
+    told = room / "told.txt"
+    code = _waited(_forked(work, told))
+    if code:
+        sys.exit(f"{told.read_text(encoding='utf-8')}\n{otherwise} (exit code {code}): mend them first")
 
 
 def covering(mutant: Mutant, tests: Sequence[Watched]) -> list[Watched]:

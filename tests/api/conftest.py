@@ -218,6 +218,11 @@ def a_return(accrual: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     return {"accrual": accrual, "source": "pos", "reference": a_reference(), **more}
 
 
+def a_reassignment(accrual: Mapping[str, Any], to: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    plain = {"accrual": accrual, "to": whom(to), "source": "desk", "reason": "wrong card"}
+    return {**plain, "reference": a_reference(), **more}
+
+
 def a_transfer(giver: Mapping[str, Any], taker: Mapping[str, Any], points: int = 1, **more: Any) -> dict[str, Any]:
     plain = {"from": whom(giver), "to": whom(taker), "points": points, "source": "app"}
     return {**plain, "reference": a_reference(), **more}
@@ -230,7 +235,7 @@ def named(member: Mapping[str, Any]) -> dict[str, Any]:
 
 TABLES = (
     *("member", "entry", "posting", "lot", "draw", "book", "hold", "reversal", "adjustment", "reference"),
-    *("identity", "person", "consent", "event", "net_spend", "tier_step", "replay"),
+    *("identity", "person", "consent", "event", "net_spend", "tier_step", "replay", "parked_event", "review"),
 )
 """Everything that a write may touch."""
 _DIGESTS = " union all ".join(

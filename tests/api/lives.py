@@ -20,7 +20,7 @@ from loyalty.operations.refund import Refund, redemption
 from loyalty.operations.returns import Return
 from loyalty.operations.sweep import Settle
 from tests.api.conftest import Shop, a_reference
-from tests.makers import buying, enrolling, granting, redeeming, rendered
+from tests.makers import buying, cancelling, confirming, enrolling, granting, redeeming, rendered, reserving
 
 
 class Life:
@@ -33,6 +33,7 @@ class Life:
         self._bought: list[Entry] = []
         self._spent: list[Entry] = []
         self._held: list[Hold] = []
+        self._reserved: list[tuple[Hold, Entry]] = []
 
     @property
     def member(self) -> Mapping[str, str]:
@@ -91,6 +92,24 @@ class Life:
             key, day = self._taken("return", when)
             bought_on = self._day(entry.occurred_at)
             await self._does(Return(entry, None, Because("pos", key.reference), key, day, bought_on), when)
+
+    async def reserves_a_return(self, amount: int, when: datetime, lasts: timedelta) -> None:
+        """Of a part of the newest purchase; or is refused, if there is not so much left of it."""
+        if self._bought:
+            entry = self._bought[-1]
+            part: dict[str, Any] = {"lines": [("1", 0, max(1, amount))], "lasts": lasts}
+            asked = reserving(self.shop.programme, entry, when, reference=a_reference(), **part)
+            reserved = await self._does(asked, when)
+            if isinstance(reserved.outcome, Receipt):
+                self._reserved.append((reserved.outcome.said.hold, entry))
+
+    async def decides_on_a_return(self, when: datetime, *, confirm: bool) -> None:
+        """The newest reserved return; or is refused, if it has ended."""
+        if self._reserved:
+            hold, entry = self._reserved.pop()
+            programme = self.shop.programme
+            cancelled = cancelling(programme, hold, when)
+            await self._does(confirming(programme, hold, entry, when) if confirm else cancelled, when)
 
     def _day(self, when: datetime) -> date:
         return self.shop.programme.calendar.business_date(when)

@@ -12,15 +12,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from loyalty.api.access import SCOPES_OF_ROLE, new_key
 from loyalty.api.app import create_app
+from loyalty.api.service import Service
 from loyalty.config import Settings
 from loyalty.store import programmes
 from loyalty.store.sealing import Sealer
+from loyalty.worker.parked import cure_parked
 from tests.api.conftest import (
     SECRET,
     Client,
     Shop,
     ShopFactory,
     a_grant,
+    a_reassignment,
     a_redemption,
     a_reference,
     accepted,
@@ -54,7 +57,16 @@ ROUTES = {
     ("POST", "/v1/holds/{id}/capture"): "redemptions:write",
     ("POST", "/v1/holds/{id}/release"): "redemptions:write",
     ("POST", "/v1/returns"): "accruals:write",
+    ("POST", "/v1/returns/reserve"): "accruals:write",
+    ("GET", "/v1/returns/{id}"): "members:read",
+    ("POST", "/v1/returns/{id}/confirm"): "accruals:write",
+    ("POST", "/v1/returns/{id}/cancel"): "accruals:write",
+    ("POST", "/v1/reassignments"): "adjustments:write",
+    ("GET", "/v1/parked"): "members:read",
     ("GET", "/v1/parked/{id}"): "members:read",
+    ("GET", "/v1/reviews"): "reviews:read",
+    ("GET", "/v1/reviews/{id}"): "reviews:read",
+    ("POST", "/v1/reviews/{id}/resolve"): "reviews:write",
     ("POST", "/v1/transfers"): "transfers:write",
     ("POST", "/v1/adjustments"): "adjustments:write",
     ("POST", "/v1/adjustments/{id}/approve"): "adjustments:write",
@@ -96,14 +108,16 @@ def sample(method: str, path: str, member: dict[str, Any], entry: str) -> tuple[
         "/v1/redemptions/{id}/refund": {"source": "s", "reference": a_reference()},
         "/v1/holds": {"member": named(member), "points": 1, "source": "s", "reference": a_reference()},
         "/v1/returns": {"accrual": {"entry": entry}, "full": True, "source": "s", "reference": a_reference()},
+        "/v1/reassignments": a_reassignment({"entry": entry}, member),
         "/v1/transfers": {**a_redemption(member, 1), "from": named(member), "to": named(member)},
         "/v1/adjustments": {**a_grant(member), "reason": "r"},
         "/v1/members/{id}": {"status": "active"},
+        "/v1/reviews/{id}/resolve": {"reason": "r"},
     }
     bodies["/v1/transfers"].pop("member")
-    prefix = {"redemptions": "red", "holds": "hld", "adjustments": "adj", "entries": "ent", "parked": "prk"}.get(
-        path.split("/")[2]
-    )
+    bodies["/v1/returns/reserve"] = bodies["/v1/returns"]
+    prefixes = {"redemptions": "red", "holds": "hld", "returns": "rsv", "adjustments": "adj", "entries": "ent"}
+    prefix = {**prefixes, "parked": "prk", "reviews": "rev"}.get(path.split("/")[2])
     id_ = f"{prefix}_{entry.removeprefix('ent_')}" if prefix else member["id"]
     queries = {
         "/v1/entries": "?source=crm&reference=R-1",
@@ -165,12 +179,16 @@ async def test_a_programme_sees_and_moves_nothing_of_another(a_shop: ShopFactory
             assert [one["status"] for one in answer.json()["results"]] == [404]
         case ("GET", "/v1/ledger/trial-balance"):
             assert answer.json()["debit_total"] == 0
-        case ("GET", "/v1/events" | "/v1/entries"):
+        case ("GET", "/v1/events" | "/v1/entries" | "/v1/parked" | "/v1/reviews"):
             assert answer.json()["items"] == []
-        case (_, "/v1/entries/{id}") | (_, "/v1/returns"):
+        case (_, "/v1/entries/{id}" | "/v1/returns" | "/v1/returns/reserve" | "/v1/reassignments"):
             refused(answer, 404, "entry_not_found")
+        case (_, "/v1/returns/{id}" | "/v1/returns/{id}/confirm" | "/v1/returns/{id}/cancel"):
+            refused(answer, 404, "reservation_not_found")
         case (_, "/v1/parked/{id}"):
             refused(answer, 404, "parked_not_found")
+        case (_, "/v1/reviews/{id}" | "/v1/reviews/{id}/resolve"):
+            refused(answer, 404, "review_not_found")
         case (_, "/v1/redemptions/{id}/refund"):
             refused(answer, 404, "redemption_not_found")
         case (_, "/v1/holds/{id}" | "/v1/holds/{id}/capture" | "/v1/holds/{id}/release"):
@@ -182,12 +200,16 @@ async def test_a_programme_sees_and_moves_nothing_of_another(a_shop: ShopFactory
     assert await theirs.figures(member) == (0, 100)
 
 
-async def test_no_name_reaches_a_member_of_another_programme(a_shop: ShopFactory) -> None:
+async def test_no_name_reaches_a_member_of_another_programme(a_shop: ShopFactory, app: FastAPI) -> None:
     ours, theirs = await a_shop(), await a_shop()
     identity = {"channel": "wechat", "type": "openid", "value": "oX1"}
     member = await theirs.enrols(phone="+8613800138000", identities=[identity])
-    for name in ({"phone": "+8613800138000"}, {"number": member["number"]}, {"identity": identity}):
+    for name in ({"phone": "+8613800138000"}, {"number": member["number"]}):
         refused(await ours.till.post("/v1/accruals", a_grant(name)), 404, "member_not_found")
+    assert (await ours.till.post("/v1/accruals", a_grant({"identity": identity}))).status_code == 202
+    service: Service = app.state.service
+    assert await cure_parked(service.database, service.lanes, ours.programme) == 0, "it waits for somebody of ours"
+    assert await theirs.figures(member) == (0, 0)
     await ours.enrols(phone="+8613800138000", identities=[identity])  # the same person may join both
 
 

@@ -13,6 +13,7 @@ from tests.api.conftest import (
     Shop,
     a_grant,
     a_hold,
+    a_reassignment,
     a_redemption,
     a_refund,
     a_return,
@@ -84,17 +85,19 @@ async def test_every_link_leads_where_it_says(shop: Shop, contract: Contract) ->
 
     async def follow(source: str, said: httpx2.Response) -> None:
         nonlocal followed
-        links = contract.document["paths"][source]["post"]["responses"][str(said.status_code)]["links"]
+        answers = contract.document["paths"][source][said.request.method.lower()]["responses"]
+        links = answers[str(said.status_code)]["links"]
         for link in links.values():
             found = said.json()
             for name in link["parameters"]["id"].removeprefix("$response.body#/").split("/"):
-                found = found[name]
+                found = found[int(name) if name.isdigit() else name]
             method, path = at[link["operationId"]]
             path = path.format(id=found)
             if method == "GET":
                 assert (await admin.get(path)).status_code == 200, path
             else:
-                body = a_refund() if path.endswith("refund") else {}
+                bodies = {"refund": a_refund(), "resolve": {"reason": "repaid"}}
+                body = bodies.get(path.rpartition("/")[2], {})
                 assert (await admin.post(path, body, dry_run="true", key=None)).status_code == 201, path
             followed += 1
 
@@ -110,8 +113,15 @@ async def test_every_link_leads_where_it_says(shop: Shop, contract: Contract) ->
     await says("/v1/redemptions", a_redemption(member))
     hold = (await says("/v1/holds", a_hold(member, 10))).json()["hold"]["id"]
     await says(f"/v1/holds/{hold}/capture", {}, under="/v1/holds/{id}/capture")
+    other = await shop.enrols()
+    await says("/v1/reassignments", a_reassignment({"entry": sold["entry"]["id"]}, other))
+    await says("/v1/returns/reserve", a_return({"entry": sold["entry"]["id"]}, lines=[A_PART]))
     await says("/v1/returns", a_return({"entry": sold["entry"]["id"]}, full=True))
     await says("/v1/adjustments", an_adjustment(member, 10_001))
+    await says("/v1/accruals", a_grant({"identity": {"channel": "tmall", "type": "ouid", "value": "nobody"}}))
+    await says("/v1/returns", a_return({"source": "pos-1", "reference": "never"}, full=True))
+    await shop.redeems(member, 10_000, source="pos-offline", forced=True)
+    await follow("/v1/reviews", await admin.get("/v1/reviews"))
     linked = [
         link
         for _, _, operation in contract.operations()
@@ -119,6 +129,9 @@ async def test_every_link_leads_where_it_says(shop: Shop, contract: Contract) ->
         for link in answer.get("links", {})
     ]
     assert followed >= len(linked) > 15, "all of them were followed"
+
+
+A_PART = {"line_id": "1", "quantity": 0, "amount": 100}
 
 
 async def test_a_tier_tells_what_the_next_one_takes(shop: Shop) -> None:

@@ -13,7 +13,9 @@ from tests.api.conftest import (
     Shop,
     ShopFactory,
     a_hold,
+    a_reassignment,
     a_redemption,
+    a_reference,
     a_refund,
     a_return,
     a_transfer,
@@ -104,6 +106,34 @@ async def take_back_all(shop: Shop) -> Ask:
     return Ask("pos", "/v1/returns", body, ("/v1/returns", {**body, "accrual": {"entry": entry}}))
 
 
+async def reserve(shop: Shop) -> Ask:
+    entry = (await shop.sells(await rich(shop), 199_99))["entry"]["id"]
+    body = a_return({"entry": entry}, lines=[{"line_id": "1", "quantity": 0, "amount": 10_00}])
+    return Ask("pos", "/v1/returns/reserve", body, ("/v1/returns/reserve", {**body, "expires_in": 60}))
+
+
+async def a_reserved_return(shop: Shop) -> str:
+    entry = (await shop.sells(await rich(shop), 199_99))["entry"]["id"]
+    reserved = accepted(await shop.till.post("/v1/returns/reserve", a_return({"entry": entry}, full=True)))
+    return f"/v1/returns/{reserved['reservation']['id']}"
+
+
+async def confirmation(shop: Shop) -> Ask:
+    path = await a_reserved_return(shop)
+    return Ask("pos", f"{path}/confirm", {}, (f"{path}/cancel", {}))
+
+
+async def cancellation(shop: Shop) -> Ask:
+    return Ask("pos", f"{await a_reserved_return(shop)}/cancel", {}, (f"{await a_reserved_return(shop)}/cancel", {}))
+
+
+async def reassignment(shop: Shop) -> Ask:
+    entry = (await shop.sells(await rich(shop), 199_99))["entry"]["id"]
+    body = a_reassignment({"entry": entry}, await rich(shop))
+    other = {**body, "to": whom(await rich(shop))}
+    return Ask("desk", "/v1/reassignments", body, ("/v1/reassignments", other))
+
+
 async def transfer(shop: Shop) -> Ask:
     giver, taker = await rich(shop), await rich(shop)
     body = a_transfer(giver, taker, 30)
@@ -145,11 +175,35 @@ async def freezing(shop: Shop) -> Ask:
     return Ask("desk", path, {"status": "frozen"}, (path, {"status": "earn_only"}), "PATCH")
 
 
+async def sale_that_waits(shop: Shop) -> Ask:
+    body = an_order({"identity": {"channel": "tmall", "type": "ouid", "value": a_reference()}}, 199_99)
+    return Ask("pos", "/v1/accruals", body, ("/v1/accruals", {**body, "store": "SH-002"}))
+
+
+async def return_that_waits(shop: Shop) -> Ask:
+    body = a_return({"source": "pos", "reference": a_reference()}, full=True)
+    return Ask("pos", "/v1/returns", body, ("/v1/returns", {**body, "reason": "broken"}))
+
+
+async def resolution(shop: Shop) -> Ask:
+    await shop.redeems(await rich(shop), 600, forced=True, source="pos-offline")
+    [review, *_] = accepted(await shop.client("desk").get("/v1/reviews", status="open"))["items"]
+    path = f"/v1/reviews/{review['review']}/resolve"
+    return Ask("desk", path, {"reason": "it repays"}, (path, {"reason": "waived"}))
+
+
 Prepare = Callable[[Shop], Awaitable[Ask]]
-REFERRING = (hold, forced, refund, refund_all, take_back, take_back_all, transfer, adjustment, large_adjustment)
-RESOLVING = (capture, capture_all, release, approval, rejection, closing, freezing)
-every_verb = pytest.mark.parametrize("prepare", [*REFERRING, *RESOLVING], ids=lambda verb: verb.__name__)
-IDS, TIMES = ("ent_", "hld_", "red_", "adj_"), ("_at", "_from")
+REFERRING = (
+    *(hold, forced, refund, refund_all, take_back, take_back_all, reserve),
+    *(reassignment, transfer, adjustment, large_adjustment),
+)
+RESOLVING = (
+    *(capture, capture_all, release, confirmation, cancellation),
+    *(approval, rejection, closing, freezing, resolution),
+)
+WAITING = (sale_that_waits, return_that_waits)
+every_verb = pytest.mark.parametrize("prepare", [*REFERRING, *RESOLVING, *WAITING], ids=lambda verb: verb.__name__)
+IDS, TIMES = ("ent_", "hld_", "rsv_", "red_", "adj_", "prk_", "rev_"), ("_at", "_from", "until")
 
 
 def same_but_for_ids_and_times(answer: Any) -> Any:
@@ -254,6 +308,7 @@ async def test_what_is_resolved_refuses_a_new_key_and_replays_the_old_one(market
         *((verb, "hold_resolved") for verb in (capture, capture_all, release)),
         *((verb, "adjustment_decided") for verb in (approval, rejection)),
         (closing, "member_closed"),
+        (resolution, "review_resolved"),
     ):
         ask = await prepare(market)
         first = await ask.send(market, f"first-{prepare.__name__}")

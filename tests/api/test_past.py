@@ -245,7 +245,7 @@ async def test_the_same_question_has_the_same_answer_for_ever(
 
 async def _something(chance: random.Random, life: Life, now: datetime) -> None:
     late = now - timedelta(days=chance.choice((0, 0, 0, 4, 6, 20)))
-    match chance.randrange(11):
+    match chance.randrange(14):
         case 0 | 1:
             await life.buys(chance.randrange(0, 20_000), late)
         case 2:
@@ -268,6 +268,11 @@ async def _something(chance: random.Random, life: Life, now: datetime) -> None:
             await life.is_refunded(now)
         case 10:
             await life.brings_back(now)
+        case 11 | 12:
+            amount = chance.randrange(1, 15_000)
+            await life.reserves_a_return(amount, now, timedelta(days=chance.choice((1, 6, 30))))
+        case 13:
+            await life.decides_on_a_return(now, confirm=chance.random() < 0.5)
 
 
 async def test_a_past_balance_finds_all_it_needs_by_key(

@@ -18,6 +18,7 @@ from tests.api.conftest import (
     Shop,
     ShopFactory,
     a_hold,
+    a_reassignment,
     a_redemption,
     a_refund,
     a_return,
@@ -153,6 +154,48 @@ async def test_returns_of_the_same_line(arena: Arena) -> None:
         assert await four(arena.shop, member) == (0, 0, 0, 0)
 
 
+async def test_a_confirmation_against_a_cancellation(arena: Arena) -> None:
+    for turn in range(ROUNDS):
+        member = await arena.rich(1)
+        entry = (await arena.shop.sells(member, 100_00))["entry"]["id"]
+        asked = accepted(await arena.shop.till.post("/v1/returns/reserve", a_return({"entry": entry}, full=True)))
+        path = f"/v1/returns/{asked['reservation']['id']}"
+        asks: list[tuple[str, str, dict[str, Any]]] = [("pos", f"{path}/{how}", {}) for how in ("confirm", "cancel")]
+        answers = await arena.race(*(asks if turn % 2 else reversed(asks)), *asks)
+        assert outcomes(answers) == {"yes": 1, "reservation_resolved": 3}
+        pending = {"confirmed": 0, "cancelled": 100}[accepted(await arena.shop.till.get(path))["status"]]
+        assert await four(arena.shop, member) == (pending, 1, 0, 0)
+
+
+async def test_reservations_and_returns_of_the_same_line(arena: Arena) -> None:
+    for _ in range(ROUNDS):
+        member = await arena.rich(1)
+        entry = (await arena.shop.sells(member, 100_00))["entry"]["id"]
+        part = {"lines": [{"line_id": "1", "quantity": 0, "amount": 60_00}]}
+        paths = ("/v1/returns", "/v1/returns/reserve") * 2
+        answers = await arena.race(*(("pos", path, a_return({"entry": entry}, **part)) for path in paths))
+        assert outcomes(answers) == {"yes": 1, "exceeds_purchase": 3}
+        pending, available, held, _ = await four(arena.shop, member)
+        assert (pending, available, held in (0, 60)) == (40, 1, True)
+
+
+async def test_a_purchase_that_is_reassigned_to_two_and_returned_at_once(arena: Arena) -> None:
+    """Whoever has it in the end: it was earned by once, and what came back was taken once."""
+    for _ in range(ROUNDS):
+        members = [await arena.rich(1) for _ in range(3)]
+        order = an_order(members[0], 100_00)
+        accepted(await arena.shop.till.post("/v1/accruals", order))
+        sale = {"source": order["source"], "reference": order["reference"]}
+        asks = [("desk", "/v1/reassignments", a_reassignment(sale, one)) for one in members[1:]]
+        part = {"lines": [{"line_id": "1", "quantity": 0, "amount": 10_00}]}
+        answers = await arena.race(*asks, *[("pos", "/v1/returns", a_return(sale, **part)) for _ in "ab"])
+        assert set(outcomes(answers)) <= {"yes", "purchase_reassigned"}
+        came_back = sum(answer.status_code == 201 for answer in answers[2:])
+        pending = [(await four(arena.shop, member))[0] for member in members]
+        assert sum(pending) == 100 - 10 * came_back
+        assert sum(one > 0 for one in pending) == 1
+
+
 async def test_full_returns_of_one_purchase_against_its_spending(arena: Arena) -> None:
     for _ in range(ROUNDS):
         member = await arena.rich(50)
@@ -258,8 +301,9 @@ CONTRADICTIONS = {
     """,
     "3, holds": """
         select b.member_id from book b left join (
-            select member_id, wallet, sum(points) as held from hold
-             where programme_id = :it and status = 'open' group by member_id, wallet
+            select h.member_id, d.wallet, sum(d.points) as held
+              from hold h join draw d on d.programme_id = h.programme_id and d.entry_id = h.id
+             where h.programme_id = :it and h.status = 'open' group by h.member_id, d.wallet
         ) h using (member_id, wallet)
         where b.programme_id = :it and b.held <> coalesce(h.held, 0)
     """,

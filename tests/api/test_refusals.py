@@ -18,6 +18,7 @@ from tests.api.conftest import (
     Shop,
     ShopFactory,
     a_hold,
+    a_reassignment,
     a_redemption,
     a_refund,
     a_return,
@@ -89,7 +90,7 @@ async def scene(owner: AsyncEngine, http: httpx2.AsyncClient, contract: Contract
 
 
 async def _asked_for(shop: Shop, member: dict[str, Any], restricted: dict[str, Any]) -> dict[str, str]:
-    """An open hold, a resolved one, a redemption with 60 points left, and an adjustment that waits."""
+    """An open hold, a resolved one, a redemption with 60 points left, an adjustment that waits, two review items."""
     till, desk = shop.till, shop.client("desk")
     open_ = accepted(await till.post("/v1/holds", a_hold(member, 100)))["hold"]["id"]
     resolved = accepted(await till.post("/v1/holds", a_hold(member, 10)))["hold"]["id"]
@@ -103,7 +104,14 @@ async def _asked_for(shop: Shop, member: dict[str, Any], restricted: dict[str, A
     decided = (await desk.post("/v1/adjustments", an_adjustment(member, 101))).json()["adjustment"]
     accepted(await shop.client("finance").post(f"/v1/adjustments/{decided}/reject", {}))
     too_much = (await desk.post("/v1/adjustments", an_adjustment(restricted, -5000))).json()["adjustment"]
+    debtor = await shop.enrols()
+    for _ in range(2):
+        accepted(await till.post("/v1/redemptions", forced(debtor)))
+    reviewed, review = [one["review"] for one in accepted(await desk.get("/v1/reviews"))["items"]]
+    accepted(await desk.post(f"/v1/reviews/{reviewed}/resolve", {"reason": "repaid"}))
     return {
+        "review": review,
+        "reviewed": reviewed,
         "open hold": open_,
         "resolved hold": resolved,
         "redemption": redemption,
@@ -133,6 +141,12 @@ def returning(purchase: str, *lines: tuple[str, int, int]) -> tuple[str, str, di
     return "pos", "/v1/returns", a_return({"entry": purchase}, lines=wanted)
 
 
+def _reserve(ask: tuple[str, str, Any], **more: Any) -> tuple[str, str, Any]:
+    """What is asked of a return, in two steps."""
+    role, _, body = ask
+    return role, "/v1/returns/reserve", {**body, **more}
+
+
 Ask = Callable[[Scene], tuple[str, str, Any]]
 """Who asks, where, and for what."""
 
@@ -140,6 +154,16 @@ Ask = Callable[[Scene], tuple[str, str, Any]]
 def at_path(role: str, path: str, id_: Callable[[Scene], str], body: Any = None) -> Ask:
     """Asks with an id of the scene in the path."""
     return lambda scene: (role, path.format(id_(scene)), body or {})
+
+
+def in_two_steps(ask: Ask) -> Ask:
+    """Asks for a return in two steps."""
+    return lambda scene: _reserve(ask(scene))
+
+
+def reassigning(purchase: Callable[[Scene], dict[str, Any]], to: Callable[[Scene], dict[str, Any]]) -> Ask:
+    """Asks to credit a purchase of the scene to a member of it."""
+    return lambda scene: ("desk", "/v1/reassignments", a_reassignment(purchase(scene), to(scene)))
 
 
 INVALID, MISSING = (422, "invalid_request"), (404, "member_not_found")
@@ -382,6 +406,50 @@ RETURNS: dict[str, tuple[Ask, tuple[int, str]]] = {
     ),
 }
 
+RESERVATIONS: dict[str, tuple[Ask, tuple[int, str]]] = {
+    **{f"a return of {what}": (in_two_steps(ask), refusal) for what, (ask, refusal) in RETURNS.items()},
+    "for no time": (lambda s: _reserve(returning(s.ids["purchase"], ("1", 1, 1)), expires_in=0), INVALID),
+    "for too long": (lambda s: _reserve(returning(s.ids["purchase"], ("1", 1, 1)), expires_in=MONTH_S + 1), INVALID),
+    "for half a second": (lambda s: _reserve(returning(s.ids["purchase"], ("1", 1, 1)), expires_in=0.5), INVALID),
+    "a sale that is not there yet": (
+        lambda s: ("pos", "/v1/returns/reserve", a_return({"source": "pos", "reference": "not yet"}, full=True)),
+        (404, "entry_not_found"),
+    ),
+    **{
+        f"{how} {what}": (at_path("pos", "/v1/returns/{}/" + how, id_), (404, "reservation_not_found"))
+        for how in ("confirm", "cancel")
+        for what, id_ in {
+            "what never was": lambda s: f"rsv_{'0' * 32}",
+            "a malformed id": lambda s: "rsv_1",
+            "a hold": lambda s: s.ids["open hold"].replace("hld_", "rsv_"),
+            "a purchase": lambda s: s.ids["purchase"].replace("ent_", "rsv_"),
+        }.items()
+    },
+}
+
+REASSIGNMENTS: dict[str, tuple[Ask, tuple[int, str]]] = {
+    what: (reassigning(name, to), refusal)
+    for what, name, to, refusal in (
+        ("to nobody", lambda s: {"entry": s.ids["purchase"]}, lambda s: NOBODY, MISSING),
+        ("to another programme's", lambda s: {"entry": s.ids["purchase"]}, lambda s: s.foreign, MISSING),
+        ("to a closed one", lambda s: {"entry": s.ids["purchase"]}, lambda s: s.closed, (409, "member_closed")),
+        ("to a frozen one", lambda s: {"entry": s.ids["purchase"]}, lambda s: s.frozen, (409, "member_frozen")),
+        ("of what came back", lambda s: {"entry": s.ids["returned"]}, lambda s: s.poor, (409, "exceeds_purchase")),
+        ("of a grant", lambda s: {"entry": s.ids["grant"]}, lambda s: s.poor, (409, "not_a_purchase")),
+        ("of a redemption", lambda s: {"entry": s.ids["spend"]}, lambda s: s.poor, (409, "not_a_purchase")),
+        ("of another's", lambda s: {"entry": s.ids["foreign grant"]}, lambda s: s.poor, (404, "entry_not_found")),
+        ("of nothing", lambda s: {"entry": f"ent_{'0' * 32}"}, lambda s: s.poor, (404, "entry_not_found")),
+        ("not yet", lambda s: {"source": "pos", "reference": "no"}, lambda s: s.poor, (404, "entry_not_found")),
+        ("of what has no name", lambda s: {}, lambda s: s.poor, INVALID),
+        (
+            "to a book that is full",
+            lambda s: {"entry": s.ids["purchase"]},
+            lambda s: s.full,
+            (422, "amount_out_of_range"),
+        ),
+    )
+}
+
 TRANSFERS: dict[str, tuple[Ask, tuple[int, str]]] = {
     "to oneself": (lambda s: ("app", "/v1/transfers", a_transfer(s.rich, s.rich)), (422, "same_member")),
     "to oneself by card": (
@@ -504,6 +572,31 @@ ADJUSTMENTS: dict[str, tuple[Ask, tuple[int, str]]] = {
     },
 }
 
+REVIEWS: dict[str, tuple[Ask, tuple[int, str]]] = {
+    "resolve what was resolved": (
+        at_path("finance", "/v1/reviews/{}/resolve", lambda s: s.ids["reviewed"], {"reason": "waived"}),
+        (409, "review_resolved"),
+    ),
+    "resolve without a reason": (at_path("desk", "/v1/reviews/{}/resolve", lambda s: s.ids["review"]), INVALID),
+    "resolve with too long a reason": (
+        at_path("desk", "/v1/reviews/{}/resolve", lambda s: s.ids["review"], {"reason": "x" * 201}),
+        INVALID,
+    ),
+    "resolve as a till": (
+        at_path("pos", "/v1/reviews/{}/resolve", lambda s: s.ids["review"], {"reason": "repaid"}),
+        (403, "forbidden"),
+    ),
+    **{
+        f"resolve {what}": (at_path("desk", "/v1/reviews/{}/resolve", id_, {"reason": "r"}), (404, "review_not_found"))
+        for what, id_ in {
+            "another programme's": lambda s: s.ids["foreign review"],
+            "what never was": lambda s: f"rev_{'0' * 32}",
+            "a malformed id": lambda s: "rev_zz",
+            "a redemption that was covered": lambda s: s.ids["redemption"].replace("red_", "rev_"),
+        }.items()
+    },
+}
+
 MEMBERS: dict[str, tuple[Ask, tuple[int, str]]] = {
     "close what is closed": (lambda s: ("desk", f"/v1/members/{s.closed['id']}/close", {}), (409, "member_closed")),
     "close another programme's": (lambda s: ("desk", f"/v1/members/{s.foreign['id']}/close", {}), MISSING),
@@ -522,8 +615,11 @@ CASES = {
         "hold": HOLDS,
         "redemption": REDEMPTIONS,
         "return": RETURNS,
+        "reserve": RESERVATIONS,
+        "reassignment": REASSIGNMENTS,
         "transfer": TRANSFERS,
         "adjustment": ADJUSTMENTS,
+        "review": REVIEWS,
         "member": MEMBERS,
     }.items()
     for name, case in cases.items()

@@ -322,7 +322,7 @@ async def test_no_refusal_repeats_what_is_personal(shop: Shop) -> None:
         ("/v1/accruals", a_grant({"phone": phone + "9"})),
         ("/v1/accruals", a_grant({"phone": phone, "identity": identity})),
         ("/v1/accruals", a_grant({"phone": phone}, 0)),
-        ("/v1/accruals", a_grant({"identity": {**identity, "value": openid + "2"}})),
+        ("/v1/redemptions", a_redemption({"identity": {**identity, "value": openid + "2"}})),
         ("/v1/redemptions", a_redemption({"phone": phone})),
         ("/v1/accruals/bulk", {"items": [a_grant({"phone": phone + "9"}), a_grant({"phone": phone}, 0)]}),
     ]
@@ -331,6 +331,14 @@ async def test_no_refusal_repeats_what_is_personal(shop: Shop) -> None:
         assert answer.status_code >= 400, answer.text
         for personal in (phone[1:], name, openid, "2020-05-01"):
             assert personal not in answer.text, (path, answer.text)
+
+
+async def test_what_waits_repeats_nothing_that_is_personal(shop: Shop) -> None:
+    body = a_grant({"identity": {"channel": "wechat", "type": "openid", "value": PERSONAL["openid"]}})
+    parked = await shop.till.post("/v1/accruals", body)
+    assert parked.status_code == 202
+    for answer in (parked, await shop.till.get("/v1/parked")):
+        assert PERSONAL["openid"] not in answer.text
 
 
 async def test_a_programme_says_which_fields_joining_requires(a_shop: Any) -> None:

@@ -9,15 +9,21 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from loyalty.operations.verify import verify
+from loyalty.worker.parked import cure_parked
 from tests.api.conftest import Shop, ShopFactory, accepted, an_order
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def day(a_shop: ShopFactory) -> Shop:
+async def day(a_shop: ShopFactory, app: FastAPI, owner: AsyncEngine) -> Shop:
+    return await a_day_of_every_verb(await a_shop(transfers=True, adjustment_limit=100), app, owner)
+
+
+async def a_day_of_every_verb(shop: Shop, app: FastAPI, owner: AsyncEngine) -> Shop:
     """A programme with a day of every verb behind it."""
-    shop = await a_shop(transfers=True, adjustment_limit=100)
     till, desk, finance = shop.till, shop.client("desk"), shop.client("finance")
-    anna, ben, cleo = [await shop.enrols() for _ in range(3)]
+    consents = [{"purpose": "membership", "text_version": "2026-01"}]
+    anna = await shop.enrols(phone="+8613800138000", name="Anna", consents=consents)
+    ben, cleo = await shop.enrols(), await shop.enrols()
     for member in (anna, ben, cleo):
         await shop.gives(member, 500)
 
@@ -31,12 +37,21 @@ async def day(a_shop: ShopFactory) -> Shop:
     redemption = (await shop.redeems(anna, 40))["redemption"]["id"]
     refund = {"points": 15, "source": "pos", "reference": "refunded"}
     accepted(await till.post(f"/v1/redemptions/{redemption}/refund", refund))
+    await shop.sells(ben, 1_500_00)  # he rises
     order = an_order(anna, 100_00)
     accepted(await till.post("/v1/accruals", order))
     accrual = {"source": order["source"], "reference": order["reference"]}
     lines = [{"line_id": "1", "quantity": 0, "amount": 25_00}]
     back = {"accrual": accrual, "lines": lines, "source": "pos", "reference": "returned"}
     accepted(await till.post("/v1/returns", back))
+    part = [{"line_id": "1", "quantity": 0, "amount": 10_00}]
+    for reference, then in (("reserved", ""), ("confirmed", "/confirm"), ("cancelled", "/cancel")):
+        asked = accepted(await till.post("/v1/returns/reserve", {**back, "lines": part, "reference": reference}))
+        if then:
+            accepted(await till.post(f"/v1/returns/{asked['reservation']['id']}{then}", {}))
+    sold = (await shop.sells(ben, 80_00))["entry"]["id"]
+    wrong = {"accrual": {"entry": sold}, "to": {"id": anna["id"]}, "source": "desk", "reason": "r"}
+    accepted(await desk.post("/v1/reassignments", {**wrong, "reference": "reassigned"}))
     given = {"from": {"id": anna["id"]}, "to": {"id": ben["id"]}, "points": 20, "source": "app", "reference": "given"}
     accepted(await shop.client("app").post("/v1/transfers", given))
     adjusted = {"member": {"id": ben["id"]}, "points": 200, "reason": "r", "source": "desk", "reference": "approved"}
@@ -44,14 +59,40 @@ async def day(a_shop: ShopFactory) -> Shop:
     accepted(await finance.post(f"/v1/adjustments/{waiting}/approve", {}))
     await desk.post("/v1/adjustments", {**adjusted, "reference": "awaiting"})
     accepted(await desk.post(f"/v1/members/{cleo['id']}/close", {}))
+    dora = await shop.enrols()
+    for reference, points in (("not covered", 30), ("looked at", 40)):
+        await shop.redeems(dora, points, source="pos-offline", reference=reference, forced=True)
+    [newest, _] = accepted(await desk.get("/v1/reviews", status="open"))["items"]
+    accepted(await desk.post(f"/v1/reviews/{newest['review']}/resolve", {"reason": "repaid"}))
+    eve = {"identity": {"channel": "tmall", "type": "ouid", "value": "eve"}}
+    for reference in ("cured", "cured as well", "refused"):
+        assert (await till.post("/v1/accruals", an_order(eve, reference=reference))).status_code == 202
+    await shop.sells(ben, 1_00, reference="refused")
+    early = {"accrual": {"source": "pos-1", "reference": "never"}, "full": True, "source": "pos", "reference": "lapsed"}
+    parked = (await till.post("/v1/returns", early)).json()["parked"]
+    await _over(owner, parked)
+    await shop.enrols(identities=[eve["identity"]])
+    service = app.state.service
+    assert await cure_parked(service.database, service.lanes, shop.programme) == 4
+    still = {"identity": {"channel": "tmall", "type": "ouid", "value": "nobody"}}
+    assert (await till.post("/v1/accruals", an_order(still, reference="waiting"))).status_code == 202
     return shop
+
+
+async def _over(owner: AsyncEngine, parked: str) -> None:
+    """The time of the parked event is over."""
+    async with owner.begin() as connection:
+        late = text("update parked_event set until = now() where id = cast(:id as uuid)")
+        await connection.execute(late, {"id": parked.removeprefix("prk_")})
 
 
 async def test_a_day_of_every_verb_is_sound(day: Shop, app: FastAPI) -> None:
     report = await verify(app.state.service.database, day.programme)
     assert report.findings == []
-    assert report.checked["hold"] == 3
-    assert report.checked["reversal"] == 2
+    assert report.checked["hold"] == 6
+    assert report.checked["reversal"] == 3
+    assert report.checked["parked_event"] == 5
+    assert report.checked["review"] == 4
 
 
 def of(reference: str) -> str:
@@ -59,6 +100,8 @@ def of(reference: str) -> str:
     found = f"select entry_id from reference where programme_id = :p and reference = '{reference}'"
     return f"programme_id = :p and id = ({found})"
 
+
+REDEEMED = "programme_id = :p and kind = 'redemption.not_covered' and reference ="
 
 TAMPERINGS = {
     "an open hold called released": (f"update hold set status = 'released' where {of('open')}", "hold", 8),
@@ -91,6 +134,85 @@ TAMPERINGS = {
     "an awaiting adjustment called approved": (
         f"update adjustment set status = 'approved', decided_by = 'x' where {of('awaiting')}",
         "adjustment",
+        6,
+    ),
+    "a return reserved for less": (
+        f"update hold set points = points - 1 where {of('reserved')}",
+        "hold",
+        8,
+    ),
+    "another return reserved": (
+        f"update hold set reserved = replace(reserved::text, 'sale', 'sold')::json where {of('reserved')}",
+        "hold",
+        8,
+    ),
+    "a reserved return called confirmed": (
+        f"update hold set status = 'captured' where {of('reserved')}",
+        "hold",
+        8,
+    ),
+    "a confirmed return called cancelled": (
+        f"update hold set status = 'released' where {of('confirmed')}",
+        "hold",
+        8,
+    ),
+    "a purchase that went nowhere": (
+        "update reversal set moved_to = null where programme_id = :p and moved_to is not null",
+        "reversal",
+        5,
+    ),
+    "a purchase that went elsewhere": (
+        "update reversal set moved_to = gen_random_uuid() where programme_id = :p and moved_to is null",
+        "reversal",
+        5,
+    ),
+    "a review item that vanished": (f"delete from review where {REDEEMED} 'not covered'", "posting", 6),
+    "a review item of less": (f"update review set points = points - 1 where {REDEEMED} 'not covered'", "review", 6),
+    "a review item of somebody else": (
+        f"update review set member_id = ('ff' || right(member_id::text, 34))::uuid where {REDEEMED} 'not covered'",
+        "review",
+        6,
+    ),
+    "a review item opened later": (
+        f"update review set opened_at = opened_at + interval '1 second' where {REDEEMED} 'looked at'",
+        "review",
+        6,
+    ),
+    "a review item of a redemption that was covered": (
+        "insert into review select bucket, programme_id, id, 'redemption.not_covered', member_id, 'points', 1, source,"
+        " reference, recorded_at, 'open' from entry where programme_id = :p and reference = 'captured'",
+        "review",
+        6,
+    ),
+    "a review item of another kind": (
+        "update review set kind = 'parked.lapsed' where programme_id = :p and kind = 'parked.refused'",
+        "review",
+        6,
+    ),
+    "a review item of what was given up that vanished": (
+        "delete from review where programme_id = :p and kind = 'parked.lapsed'",
+        "parked_event",
+        6,
+    ),
+    "a parked event called lapsed": (
+        "update parked_event set status = 'lapsed' where programme_id = :p and reference = 'waiting'",
+        "parked_event",
+        6,
+    ),
+    "a parked event that vanished": (
+        "delete from parked_event where programme_id = :p and status = 'refused'",
+        "review",
+        6,
+    ),
+    "a parked event cured by the entry of another": (
+        "update parked_event set outcome = (select outcome from parked_event where programme_id = :p"
+        " and reference = 'cured as well') where programme_id = :p and reference = 'cured'",
+        "parked_event",
+        6,
+    ),
+    "a parked event cured by nothing": (
+        "update parked_event set outcome = 'x' where programme_id = :p and reference = 'cured'",
+        "parked_event",
         6,
     ),
     "a lot that lapsed less": ("update lot set lapsed = lapsed - 1 where programme_id = :p and lapsed > 0", "lot", 5),

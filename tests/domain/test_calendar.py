@@ -115,6 +115,8 @@ def test_a_month_is_known_by_its_first_day() -> None:
         ("2012-02-29", "2026-02-28", 14),  # no 29th that year
         ("2012-02-29", "2028-02-28", 15),
         ("2012-02-29", "2028-02-29", 16),
+        ("2096-02-29", "2100-02-28", 4),
+        ("1996-02-29", "2000-02-28", 3),
     ],
 )
 def test_someone_born_on_29_february_grows_older_on_the_28th(birthday: str, today: str, expected: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loyalty.domain.claims import REPLAYS
+from loyalty.domain.claims import REPLAYS, TAKEN_BY
 from loyalty.domain.entries import Entry
 from tests import laws
 from tests.machine import (
@@ -94,8 +94,8 @@ def test_invariant_7_a_whole_history_sent_again_under_its_keys_changes_nothing(f
 @given(facts=histories(), sources=st.integers(1, 3))
 def test_invariant_7_a_reference_makes_at_most_one_entry(facts: list[Fact], sources: int) -> None:
     clashing = [fact._replace(reference=f"receipt-{place % sources}", key=None) for place, fact in enumerate(facts)]
-    entries = [fact for fact in played(clashing).state.facts if isinstance(fact, Entry) and fact.because.reference]
-    taken = [(e.kind, e.because.source, e.because.reference) for e in entries]
+    entries = [e for e in played(clashing).state.facts if isinstance(e, Entry) and laws.took_a_reference(e)]
+    taken = [(TAKEN_BY[e.kind], e.because.source, e.because.reference) for e in entries]
     assert len(taken) == len(set(taken))
 
 

@@ -18,9 +18,9 @@ INSTANT = timedelta(microseconds=1)
     [
         {"ladder": (FREE,)},
         {"ladder": (FREE, SILVER, GOLD)},
-        {"hold_grace": days(0), "refund_grace_days": 0, "adjustment_limit": 0},
+        {"hold_grace": days(0), "refund_grace_days": 0, "adjustment_limit": 0, "parked_days": 0},
         {"adjustment_limit": None},
-        {"hold_grace": INSTANT, "refund_grace_days": 1, "adjustment_limit": 1},
+        {"hold_grace": INSTANT, "refund_grace_days": 1, "adjustment_limit": 1, "parked_days": 1},
     ],
 )
 def test_settings_that_agree_are_the_programme_itself(changes: dict[str, Any]) -> None:
@@ -45,6 +45,7 @@ def test_settings_that_agree_are_the_programme_itself(changes: dict[str, Any]) -
         ({"hold_grace": -INSTANT}, "negative"),
         ({"refund_grace_days": -1}, "negative"),
         ({"adjustment_limit": -1}, "negative"),
+        ({"parked_days": -1}, "negative"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(changes: dict[str, Any], said: str) -> None:
@@ -93,6 +94,7 @@ def test_what_is_not_set_is_strict_or_off() -> None:
     assert (plain.hold_grace, plain.refund_grace_days) == (days(0), 0)
     assert plain.return_shortfall == Shortfall.OWED
     assert not plain.transfers
+    assert plain.parked_days == 30
     assert plain.adjustment_limit is None
     assert Expiry(Lifespan.NEVER_ENDS).periods == 0
 

@@ -113,6 +113,33 @@ def test_wallets_that_fall_due_together_share_an_entry() -> None:
     assert [(d.wallet, d.lot_id) for d in entry.draws] == [("points", lots[0].id), ("coins", lots[1].id)]
 
 
+def test_what_matures_together_is_listed_in_draw_order() -> None:
+    programme = a_programme(a_wallet("points"), a_wallet("coins"), a_wallet("stars"))
+    matures = "2026-02-01"
+    draft = a_draft(
+        a_lot(3, number=3, matures=matures, expires="2026-07-01"),
+        a_lot(1, number=2, matures=matures, expires="2026-09-01", wallet="coins"),
+        a_lot(2, number=1, matures=matures, expires="2026-08-01", wallet="stars"),
+        programme=programme,
+    )
+    settle(draft, a_member_id(1), at("2026-03-01"))
+    [entry] = entries_on(draft)
+    assert [(p.wallet, p.points) for p in entry.postings] == [("points", 3), ("stars", 2), ("coins", 1)]
+
+
+def test_what_expires_together_is_drawn_in_draw_order_also_what_a_hold_has_just_given_back() -> None:
+    desk = Desk()
+    anna = desk.enrols()
+    for points, earned in [(10, "2026-01-02"), (20, "2026-01-03"), (40, "2026-01-04")]:
+        desk.gives(anna, points, earned, expires_at="2026-03-01")
+    desk.holds(anna, 15, "2026-02-27", lasts=days(2))
+    desk.settles(anna, "2026-06-01")
+    *_, expire = desk.entries(anna)
+    assert [(draw.lot_id, draw.points) for draw in expire.draws] == [(lot.id, lot.points) for lot in desk.lots(anna)], (
+        "each lot once, the earliest earned first"
+    )
+
+
 def test_funders_are_kept_apart_in_the_postings_of_an_expiry() -> None:
     lots = [a_lot(n, number=n, expires="2026-02-01", funder=f) for n, f in enumerate(["mall", None, "mall"], start=1)]
     draft = a_draft(*lots)

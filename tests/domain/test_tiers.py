@@ -153,10 +153,11 @@ def test_a_late_purchase_of_an_earlier_year_lifts_as_of_the_members_present() ->
     assert member.tier_until == at("2027-01-01 00:00"), "kept until the end of the year after 2025"
 
 
-def test_a_purchase_too_late_for_its_tiers_term_lifts_nobody() -> None:
+@pytest.mark.parametrize("present", ["2026-01-01 00:00", "2026-01-10"], ids=["at its very end", "later"])
+def test_a_purchase_too_late_for_its_tiers_term_lifts_nobody(present: str) -> None:
     desk = Desk(climbing())
     anna = desk.enrols("2024-01-01")
-    desk.buys(anna, 100_00, "2026-01-10")
+    desk.buys(anna, 100_00, present)
     desk.buys(anna, 3000_00, "2024-06-01")
     assert desk.steps(anna) == []
     assert desk.member(anna).tier == "member"

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import Discriminator, Field, Tag, model_validator
 from starlette.responses import Response
 
-from loyalty.api import answers, problems
+from loyalty.api import answers, parked, problems
 from loyalty.api.access import ACCRUALS_WRITE
 from loyalty.api.answers import Answer, ProblemAnswer, WriteAnswer, to_json
 from loyalty.api.bodies import (
@@ -30,20 +30,24 @@ from loyalty.api.bodies import (
 )
 from loyalty.api.documented import KEY_PER_ITEM, writes
 from loyalty.api.lean import Call, Calling, LeanRoute
+from loyalty.api.parked import ParkedAnswer
 from loyalty.api.problems import Problem
-from loyalty.api.service import wall_clock
-from loyalty.api.writing import claim_of, is_dry_run, named, replayed_or_refused, submission, taken, write
+from loyalty.api.service import new_fact, wall_clock
+from loyalty.api.writing import claim_of, is_dry_run, named_or_awaited, replayed_or_refused, submission, taken, write
 from loyalty.domain.bounds import MAX_LINES
 from loyalty.domain.claims import ReferenceKind
 from loyalty.domain.earning import Order, Term
 from loyalty.domain.entries import Because
 from loyalty.domain.ids import MemberId
+from loyalty.domain.parked import AskedPoints, ParkedEvent
+from loyalty.domain.persons import Identity
 from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import MemberNotFound
 from loyalty.operations.accrue import Accrued, Grant, Purchase
 from loyalty.operations.command import Command, Receipt
 from loyalty.operations.door import Submission
 from loyalty.operations.lanes import Overloaded
+from loyalty.operations.park import Park
 from loyalty.operations.retry import Unavailable
 
 router = APIRouter(tags=["accruals"], route_class=LeanRoute)
@@ -161,7 +165,7 @@ class BulkResult(Answer):
     """One item's answer: its status, and what a call for it alone would have said."""
 
     status: int
-    body: AccrualAnswer | ProblemAnswer
+    body: AccrualAnswer | ParkedAnswer | ProblemAnswer
 
 
 class BulkAnswer(Answer):
@@ -170,14 +174,22 @@ class BulkAnswer(Answer):
     results: list[BulkResult]
 
 
-@router.post("/v1/accruals", summary="Earn points", **writes(ACCRUALS_WRITE, 201, AccrualAnswer, 404, 409))
+@router.post(
+    "/v1/accruals",
+    summary="Earn points",
+    **writes(
+        *(ACCRUALS_WRITE, 201, AccrualAnswer, 404, 409),
+        waiting=(ParkedAnswer, "Nobody is known by the identity yet: it waits for whoever will be."),
+    ),
+)
 async def accrue(call: Calling, body: AccrualBody) -> Response:
+    """One for an identity that nobody is known by yet is answered 202, and done once somebody is."""
     return await write(
         call,
         body,
-        find=named(body.member),
+        find=named_or_awaited(body.member),
         occurred_at=body.occurred_at,
-        command=lambda member_id, at: command_of(call.caller.programme, body, member_id, at),
+        command=lambda found, at: command_of(call.caller.programme, body, found, at),
         say=lambda receipt: say(call.caller.programme, receipt),
     )
 
@@ -198,14 +210,23 @@ async def accrue_in_bulk(call: Calling, body: BulkBody) -> Response:
     return Response(b'{"results":[' + b",".join(parts) + b"]}", media_type="application/json")
 
 
-def command_of(programme: Programme, body: OrderBody | GrantBody, member_id: MemberId, at: datetime) -> Command:
-    """The command that a body asks for."""
+def command_of(programme: Programme, body: OrderBody | GrantBody, found: MemberId | Identity, at: datetime) -> Command:
+    """The command that a body asks for: it is parked while nobody is known by the identity."""
     reference, day = taken(programme, ReferenceKind.ACCRUAL, body, at)
+    reason = body.reason if isinstance(body, GrantBody) else None
+    because = Because(body.source, body.reference, body.store, reason)
+    if isinstance(found, Identity):
+        return Park(found, _asked(body), because, reference, MemberId(new_fact()))
     if isinstance(body, GrantBody):
-        because = Because(body.source, body.reference, body.store, body.reason)
-        return Grant(member_id, body.points, body.wallet, because, reference, day, body.pending_until, body.expires_at)
-    because = Because(body.source, body.reference, body.store)
-    return Purchase(member_id, order_of(body), because, reference, day)
+        return Grant(found, body.points, body.wallet, because, reference, day, body.pending_until, body.expires_at)
+    return Purchase(found, order_of(body), because, reference, day)
+
+
+def _asked(body: OrderBody | GrantBody) -> Order | AskedPoints:
+    """What is kept of a body that waits."""
+    if isinstance(body, GrantBody):
+        return AskedPoints(body.points, body.wallet, body.pending_until, body.expires_at)
+    return order_of(body)
 
 
 def order_of(body: OrderBody) -> Order:
@@ -220,7 +241,9 @@ def order_of(body: OrderBody) -> Order:
 
 
 def say(programme: Programme, receipt: Receipt) -> tuple[int, bytes]:
-    """201, with the entry, the balances and what the till prints."""
+    """201, with the entry, the balances and what the till prints; or 202 while it waits."""
+    if isinstance(receipt.said, ParkedEvent):
+        return parked.say(receipt.said)
     said: Accrued = receipt.said
     wallet = "points" if "points" in said.points else next(iter(said.points))
     return 201, to_json(
@@ -253,9 +276,9 @@ async def _item(call: Call, item: BulkOrderBody | BulkGrantBody, dry_run: bool) 
     try:
         return await submission(
             call,
-            find=named(item.member),
+            find=named_or_awaited(item.member),
             occurred_at=item.occurred_at,
-            command=lambda member_id, at: command_of(programme, item, member_id, at),
+            command=lambda found, at: command_of(programme, item, found, at),
             say=lambda receipt: say(programme, receipt),
             claim=claim,
             dry_run=dry_run,

@@ -12,12 +12,12 @@ from loyalty.api.access import MEMBERS_READ, REDEMPTIONS_WRITE
 from loyalty.api.answers import Answer, WriteAnswer, to_json
 from loyalty.api.bodies import Body, MemberName, Points, Reference, Source, Store, Text, WalletName
 from loyalty.api.documented import reads, writes
-from loyalty.api.lean import Calling, LeanRoute
+from loyalty.api.lean import Call, Calling, LeanRoute
 from loyalty.api.service import wall_clock
 from loyalty.api.writing import Find, by_id, named, taken, write
 from loyalty.domain.claims import ReferenceKind
 from loyalty.domain.entries import Because
-from loyalty.domain.holds import LONGEST, Hold, HoldStatus
+from loyalty.domain.holds import LONGEST, Hold
 from loyalty.domain.ids import MemberId
 from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import HoldNotFound
@@ -127,14 +127,20 @@ async def release(call: Calling, id: str, body: ReleaseBody) -> Response:  # noq
 async def read(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
     """As of now: a hold whose time is over has expired, even before a write or the sweep has settled it."""
     hold = await _found(id)(call)
-    if hold.status == HoldStatus.OPEN and hold.expires_at <= call.caller.programme.now(wall_clock()):
-        hold = hold._replace(status=HoldStatus.EXPIRED.value)
-    return Response(to_json(_hold(hold)), media_type="application/json")
+    return Response(to_json(_hold(hold.by(call.caller.programme.now(wall_clock())))), media_type="application/json")
 
 
 def _found(id_: str) -> Find[Hold]:
-    """Finds a hold. Raises HoldNotFound."""
-    return by_id("hld", id_, holds.find, lambda: HoldNotFound("There is no such hold in this programme."))
+    """Finds a hold that is to be spent. Raises HoldNotFound."""
+    missing = "There is no such hold in this programme."
+
+    async def find(call: Call) -> Hold:
+        hold = await by_id("hld", id_, holds.find, lambda: HoldNotFound(missing))(call)
+        if hold.reserved is not None:
+            raise HoldNotFound(missing)
+        return hold
+
+    return find
 
 
 def _opening(programme: Programme, body: HoldBody, member_id: MemberId, at: datetime) -> OpenHold:

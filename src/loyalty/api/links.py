@@ -26,6 +26,7 @@ LINKS = (
     Link("POST /v1/members", "201", "/id", "POST /v1/members/{id}/close"),
     Link("POST /v1/accruals", "201", "/entry/id", "GET /v1/entries/{id}"),
     Link("POST /v1/accruals", "201", "/entry/member", "GET /v1/members/{id}/balance"),
+    Link("POST /v1/accruals", "202", "/parked", "GET /v1/parked/{id}"),
     Link("POST /v1/redemptions", "201", "/redemption/id", "POST /v1/redemptions/{id}/refund"),
     Link("POST /v1/redemptions", "201", "/entry/member", "GET /v1/members/{id}/balance"),
     Link("POST /v1/holds", "201", "/hold/id", "GET /v1/holds/{id}"),
@@ -33,8 +34,15 @@ LINKS = (
     Link("POST /v1/holds", "201", "/hold/id", "POST /v1/holds/{id}/release"),
     Link("POST /v1/holds/{id}/capture", "201", "/redemption", "POST /v1/redemptions/{id}/refund"),
     Link("POST /v1/returns", "201", "/entry/id", "GET /v1/entries/{id}"),
+    Link("POST /v1/returns/reserve", "201", "/reservation/id", "GET /v1/returns/{id}"),
+    Link("POST /v1/returns/reserve", "201", "/reservation/id", "POST /v1/returns/{id}/confirm"),
+    Link("POST /v1/returns/reserve", "201", "/reservation/id", "POST /v1/returns/{id}/cancel"),
+    Link("POST /v1/reassignments", "201", "/entry/id", "GET /v1/entries/{id}"),
+    Link("POST /v1/returns", "202", "/parked", "GET /v1/parked/{id}"),
     Link("POST /v1/adjustments", "202", "/adjustment", "POST /v1/adjustments/{id}/approve"),
     Link("POST /v1/adjustments", "202", "/adjustment", "POST /v1/adjustments/{id}/reject"),
+    Link("GET /v1/reviews", "200", "/items/0/review", "GET /v1/reviews/{id}"),
+    Link("GET /v1/reviews", "200", "/items/0/review", "POST /v1/reviews/{id}/resolve"),
 )
 
 

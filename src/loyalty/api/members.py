@@ -16,7 +16,7 @@ from loyalty.api.lean import Call, Calling, LeanRoute, StrictRoute
 from loyalty.api.paging import Cursor, Limit
 from loyalty.api.problems import Problem
 from loyalty.api.service import new_member_id, wall_clock
-from loyalty.api.writing import Find, blind, known, write
+from loyalty.api.writing import Find, blind, blinded, known, write
 from loyalty.domain.calendar import FOREVER, INSTANT
 from loyalty.domain.entries import Because
 from loyalty.domain.ids import LotId, MemberId
@@ -301,7 +301,7 @@ def _enrolment(call: Call, id_: MemberId, body: EnrolBody) -> Enrol:
     identities = [Identity(CARD_CHANNEL, CARD_TYPE, number.encode())]
     if body.phone is not None:
         identities.append(blind(call, "phone", "phone", body.phone))
-    identities.extend(blind(call, one.channel, one.type, one.value) for one in body.identities)
+    identities.extend(blinded(call, one) for one in body.identities)
     given = frozenset(name for name in body.model_fields_set if getattr(body, name))
     known: dict[str, object] = {
         name: getattr(body, name) for name in ("phone", "name", "birthday", "sex") if name in given

@@ -1,70 +1,41 @@
 """Returns: a purchase comes back, and takes back what it earned."""
 
-from datetime import date, datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from pydantic import Field, model_validator
 from starlette.responses import Response
 
-from loyalty.api import answers
+from loyalty.api import answers, parked
 from loyalty.api.access import ACCRUALS_WRITE, MEMBERS_READ
 from loyalty.api.answers import Answer, WriteAnswer, to_json
-from loyalty.api.bodies import (
-    Amount,
-    Body,
-    Day,
-    Instant,
-    Label,
-    Quantity,
-    Reference,
-    Source,
-    Store,
-    Text,
-    parse_id,
-)
+from loyalty.api.bodies import Amount, Body, Instant, Label, Quantity, Reference, Source, Store, Text
 from loyalty.api.documented import reads, writes
+from loyalty.api.holds import LONGEST_S, USUAL_S
 from loyalty.api.lean import Call, Calling, LeanRoute
-from loyalty.api.problems import Problem
+from loyalty.api.parked import ParkedAnswer
+from loyalty.api.purchases import PurchaseName, find_purchase, find_purchase_if_known, reference_of
 from loyalty.api.redemptions import MoneyAnswer
-from loyalty.api.service import new_fact
+from loyalty.api.service import new_fact, wall_clock
 from loyalty.api.writing import Find, by_id, taken, write
 from loyalty.domain.bounds import MAX_LINES
-from loyalty.domain.claims import ReferenceKey, ReferenceKind, reference_key
+from loyalty.domain.claims import ReferenceKind
 from loyalty.domain.entries import Because, Entry
-from loyalty.domain.ids import EntryId, MemberId
-from loyalty.domain.parked import ParkedReturn, ParkedStatus
+from loyalty.domain.holds import Hold, HoldStatus
+from loyalty.domain.ids import MemberId
+from loyalty.domain.parked import AskedReturn, ParkedEvent
 from loyalty.domain.programme import Programme
-from loyalty.domain.refusals import EntryNotFound, ParkedNotFound
-from loyalty.domain.returns import ReturnedLine
+from loyalty.domain.refusals import ReservationNotFound
+from loyalty.domain.reservations import Reservation, reservation_of
+from loyalty.domain.returns import ReturnedLine, bought_on
 from loyalty.operations.command import Receipt
 from loyalty.operations.park import Park
+from loyalty.operations.reserve import Cancel, Confirm, Reserve, Reserved
 from loyalty.operations.returns import Return, Returned
-from loyalty.store import claims, journal, parked
+from loyalty.store import holds, journal
 
 router = APIRouter(tags=["returns"], route_class=LeanRoute)
-
-
-class PurchaseName(Body):
-    """A purchase, by its entry or by the source and reference it was reported under."""
-
-    entry: Annotated[str | None, Field(max_length=40, examples=["ent_019a"])] = None
-    source: Source | None = None
-    reference: Reference | None = None
-    business_date: Annotated[
-        Day | None, Field(description="Of a source whose numbers begin again: the day of the purchase.")
-    ] = None
-
-    @model_validator(mode="after")
-    def _named_once(self) -> "PurchaseName":
-        by_reference = self.source is not None and self.reference is not None
-        if (self.entry is not None) == (self.source is not None or self.reference is not None):
-            raise ValueError("name the purchase either by entry or by source and reference")
-        if self.entry is None and not by_reference:
-            raise ValueError("a source and a reference go together")
-        if self.entry is not None:
-            parse_id("ent", self.entry)
-        return self
 
 
 class ReturnedLineBody(Body):
@@ -103,11 +74,43 @@ class ReturnBody(Body):
         return self
 
 
+class ReserveBody(ReturnBody):
+    """What is about to come back of a purchase."""
+
+    expires_in: Annotated[
+        int, Field(strict=True, ge=1, le=LONGEST_S, description="Seconds until it is cancelled by itself.")
+    ] = USUAL_S
+
+
 class WithheldAnswer(Answer):
     """What to keep from the money refunded, because the points for it were spent."""
 
     points: int
     value: MoneyAnswer
+
+
+class ReservationAnswer(Answer):
+    """A return in two steps."""
+
+    id: str = Field(examples=["rsv_019ab2c3d4e5f60718293a4b5c6d7e8f"])
+    member: str = Field(examples=["mem_019ab2c3d4e5f60718293a4b5c6d7e8f"])
+    status: str = Field(description="reserved, confirmed, cancelled, expired", examples=["reserved"])
+    opened_at: datetime
+    expires_at: datetime = Field(description="When it is cancelled by itself.")
+
+
+class ConfirmBody(Body):
+    """Nothing to say."""
+
+
+class CancelBody(Body):
+    """Nothing to say."""
+
+
+class CancelAnswer(WriteAnswer):
+    """The return will not be: its points are where they were."""
+
+    reservation: ReservationAnswer
 
 
 class ReturnAnswer(WriteAnswer):
@@ -119,22 +122,10 @@ class ReturnAnswer(WriteAnswer):
     withhold: WithheldAnswer | None
 
 
-class AwaitedAnswer(Answer):
-    """The sale that a parked return waits for."""
+class ReservedAnswer(ReturnAnswer):
+    """A return in two steps, and what it takes: once it is confirmed, or now that it is."""
 
-    source: str
-    reference: str
-
-
-class ParkedAnswer(Answer):
-    """A return that came before its sale, and what became of it."""
-
-    parked: str = Field(examples=["prk_019ab2c3d4e5f60718293a4b5c6d7e8f"])
-    status: str = Field(description="waiting, cured, refused, lapsed", examples=["waiting"])
-    awaits: AwaitedAnswer
-    until: datetime = Field(description="When it is given up unless the sale has come.")
-    entry: str | None = Field(description="The entry of the return, once it is cured.")
-    code: str | None = Field(description="Why it was refused when its sale came.")
+    reservation: ReservationAnswer
 
 
 @router.post(
@@ -153,97 +144,166 @@ async def take_back(call: Calling, body: ReturnBody) -> Response:
     return await write(
         call,
         body,
-        find=_purchase(body.accrual),
+        find=find_purchase_if_known(body.accrual),
         occurred_at=body.occurred_at,
         command=lambda entry, at: _command(call.caller.programme, body, entry, at),
         say=lambda receipt: _say(call.caller.programme, receipt),
     )
 
 
-@router.get("/v1/parked/{id}", summary="What became of a parked return", **reads(MEMBERS_READ, ParkedAnswer, 404))
-async def read_parked(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
-    missing = "Nothing of that id was parked in this programme."
-    found = await by_id("prk", id, parked.find, lambda: ParkedNotFound(missing))(call)
-    return Response(to_json(_parked(found)), media_type="application/json")
+@router.post(
+    "/v1/returns/reserve",
+    summary="Return a purchase in two steps",
+    **writes(ACCRUALS_WRITE, 201, ReservedAnswer, 404, 409),
+)
+async def reserve(call: Calling, body: ReserveBody) -> Response:
+    """What the return takes is held, pending points too, until it is confirmed, cancelled or ends by itself.
+
+    Until then it counts as if it had been done, for other returns of the purchase as well. What the points do not
+    cover is only foretold: confirming takes what there is by then before anything is owed.
+    """
+    return await write(
+        call,
+        body,
+        find=find_purchase(body.accrual),
+        occurred_at=body.occurred_at,
+        command=lambda entry, at: _reserving(call.caller.programme, body, entry, at),
+        say=lambda receipt: (201, to_json(_reserved(call.caller.programme, receipt))),
+    )
 
 
-def _parked(of: ParkedReturn) -> dict[str, Any]:
-    cured = of.status == ParkedStatus.CURED
-    return {
-        "parked": f"prk_{of.id}",
-        "status": of.status,
-        "awaits": {"source": of.awaits.source, "reference": of.awaits.reference},
-        "until": of.until,
-        "entry": f"ent_{of.outcome}" if cured else None,
-        "code": None if cured else of.outcome,
-    }
+@router.post(
+    "/v1/returns/{id}/confirm", summary="Do a reserved return", **writes(ACCRUALS_WRITE, 201, ReservedAnswer, 404, 409)
+)
+async def confirm(call: Calling, id: str, body: ConfirmBody) -> Response:  # noqa: A002 - the path's own word
+    """The money has been refunded: the points that were held for it are taken back."""
+    calendar = call.caller.programme.calendar
+
+    async def reservation_and_sale(call: Call) -> tuple[Hold, Entry]:
+        hold, reservation = await _found(id)(call)
+        async with call.service.database.snapshot(call.caller.programme.id) as connection:
+            sale = await journal.find(connection, call.caller.programme.id, reservation.sale)
+        assert sale is not None, "a return was reserved of a sale that is there"
+        return hold, sale
+
+    return await write(
+        call,
+        body,
+        find=reservation_and_sale,
+        command=lambda found, at: Confirm(*found, calendar.business_date(at), bought_on(calendar, found[1])),
+        say=lambda receipt: (201, to_json(_reserved(call.caller.programme, receipt))),
+    )
 
 
-def _purchase(name: PurchaseName) -> Find[Entry | None]:
-    """Finds the entry of the purchase; None while nobody has taken its reference. Raises EntryNotFound."""
+@router.post(
+    "/v1/returns/{id}/cancel",
+    summary="Give up a reserved return",
+    **writes(ACCRUALS_WRITE, 201, CancelAnswer, 404, 409),
+)
+async def cancel(call: Calling, id: str, body: CancelBody) -> Response:  # noqa: A002 - the path's own word
+    """Its points go back to the lots they came from."""
+    calendar = call.caller.programme.calendar
+    return await write(
+        call,
+        body,
+        find=_found(id),
+        command=lambda found, at: Cancel(found[0], calendar.business_date(at)),
+        say=lambda receipt: (
+            201,
+            to_json({**answers.written(receipt), "reservation": _reservation(receipt.said)}),
+        ),
+    )
 
-    async def find(call: Call) -> Entry | None:
-        programme = call.caller.programme
-        async with call.service.database.snapshot(programme.id) as connection:
-            if name.entry is not None:
-                id_: EntryId | None = EntryId(parse_id("ent", name.entry))
-            else:
-                key = _reference(programme, name)
-                id_ = (await claims.find_references(connection, programme.id, [key])).get(key)
-            if id_ is None:
-                return None
-            entry = await journal.find(connection, programme.id, id_)
-        if entry is None:
-            raise EntryNotFound("There is no such purchase in this programme.")
-        return entry
+
+@router.get("/v1/returns/{id}", summary="One reserved return", **reads(MEMBERS_READ, ReservationAnswer, 404))
+async def read(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
+    """As of now: one whose time is over has expired, even before a write or the sweep has settled it."""
+    hold, _ = await _found(id)(call)
+    return Response(
+        to_json(_reservation(hold.by(call.caller.programme.now(wall_clock())))), media_type="application/json"
+    )
+
+
+def _found(id_: str) -> Find[tuple[Hold, Reservation]]:
+    """Finds a reserved return. Raises ReservationNotFound."""
+    missing = "There is no such reserved return in this programme."
+
+    async def find(call: Call) -> tuple[Hold, Reservation]:
+        hold = await by_id("rsv", id_, holds.find, lambda: ReservationNotFound(missing))(call)
+        reservation = reservation_of(hold)
+        if reservation is None:
+            raise ReservationNotFound(missing)
+        return hold, reservation
 
     return find
 
 
-def _reference(programme: Programme, name: PurchaseName) -> ReferenceKey:
-    """The reference that the purchase took. Raises Problem `invalid_request` where it needs its day."""
-    source, reference = name.source or "", name.reference or ""
-    if source in programme.restarting_sources and name.business_date is None:
-        detail = "The numbers of this source begin again: say the business_date of the purchase."
-        raise Problem("invalid_request", detail, errors=[{"field": "body.accrual.business_date", "problem": detail}])
-    day = name.business_date or date.min
-    return reference_key(programme, ReferenceKind.ACCRUAL, source=source, reference=reference, day=day)
-
-
 def _command(programme: Programme, body: ReturnBody, entry: Entry | None, at: datetime) -> Return | Park:
     reference, day = taken(programme, ReferenceKind.RETURN, body, at)
-    lines = None
-    if body.lines is not None:
-        lines = tuple(ReturnedLine(line.line_id, line.quantity, line.amount) for line in body.lines)
     because = Because(body.source, body.reference, body.store, body.reason)
     if entry is None:
-        return Park(_reference(programme, body.accrual), lines, because, MemberId(new_fact()))
-    return Return(
+        awaits, asked = reference_of(programme, body.accrual), AskedReturn(_lines(body))
+        return Park(awaits, asked, because, reference, MemberId(new_fact()))
+    return Return(entry, _lines(body), because, reference, day, bought_on(programme.calendar, entry))
+
+
+def _reserving(programme: Programme, body: ReserveBody, entry: Entry, at: datetime) -> Reserve:
+    reference, day = taken(programme, ReferenceKind.RETURN, body, at)
+    return Reserve(
         purchase=entry,
-        lines=lines,
-        because=because,
+        lines=_lines(body),
+        lasts=timedelta(seconds=body.expires_in),
+        because=Because(body.source, body.reference, body.store, body.reason),
         reference=reference,
         business_date=day,
-        bought_on=programme.calendar.business_date(entry.occurred_at),
+        bought_on=bought_on(programme.calendar, entry),
     )
 
 
+def _lines(body: ReturnBody) -> tuple[ReturnedLine, ...] | None:
+    if body.lines is None:
+        return None
+    return tuple(ReturnedLine(line.line_id, line.quantity, line.amount) for line in body.lines)
+
+
 def _say(programme: Programme, receipt: Receipt) -> tuple[int, bytes]:
-    if isinstance(receipt.said, ParkedReturn):
-        return 202, to_json(_parked(receipt.said))
-    said: Returned = receipt.said
-    wallet = "points" if "points" in said.points else next(iter(said.points))
-    withheld = said.withheld[wallet]
+    if isinstance(receipt.said, ParkedEvent):
+        return parked.say(receipt.said)
+    return 201, to_json({**answers.written(receipt), **_took(programme, receipt.said)})
+
+
+def _reserved(programme: Programme, receipt: Receipt) -> dict[str, Any]:
+    said: Reserved = receipt.said
+    return {
+        **answers.written(receipt),
+        **_took(programme, said.returned),
+        "reservation": _reservation(said.hold),
+    }
+
+
+def _took(programme: Programme, of: Returned) -> dict[str, Any]:
+    wallet = "points" if "points" in of.points else next(iter(of.points))
+    withheld = of.withheld[wallet]
     kept: dict[str, Any] | None = None
     if withheld:
         worth = withheld * programme.wallets[wallet].point_value
         kept = {"points": withheld, "value": {"currency": programme.currency, "amount": worth}}
-    return 201, to_json(
-        {
-            **answers.written(receipt),
-            "points": said.points[wallet],
-            "points_by_wallet": said.points,
-            "owed": said.owed[wallet],
-            "withhold": kept,
-        }
-    )
+    return {"points": of.points[wallet], "points_by_wallet": of.points, "owed": of.owed[wallet], "withhold": kept}
+
+
+_STATUS = {
+    HoldStatus.OPEN: "reserved",
+    HoldStatus.CAPTURED: "confirmed",
+    HoldStatus.RELEASED: "cancelled",
+    HoldStatus.EXPIRED: "expired",
+}
+
+
+def _reservation(of: Hold) -> dict[str, Any]:
+    return {
+        "id": f"rsv_{of.id}",
+        "member": f"mem_{of.member_id}",
+        "status": _STATUS[HoldStatus(of.status)],
+        "opened_at": of.opened_at,
+        "expires_at": of.expires_at,
+    }

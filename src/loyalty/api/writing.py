@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 from starlette.responses import Response
 
 from loyalty.api import problems
-from loyalty.api.bodies import Body, MemberName, parse_id
+from loyalty.api.bodies import Body, Channelled, MemberName, parse_id
 from loyalty.api.lean import DRY_RUN, Call
 from loyalty.api.problems import Problem
 from loyalty.api.service import new_fact, wall_clock
@@ -16,7 +16,7 @@ from loyalty.domain.claims import Claim, ReferenceKey, ReferenceKind, ReplayKey,
 from loyalty.domain.ids import MemberId
 from loyalty.domain.persons import Identity
 from loyalty.domain.programme import Programme
-from loyalty.domain.refusals import KeyReused, NotFound, Refusal
+from loyalty.domain.refusals import KeyReused, MemberNotFound, NotFound, Refusal
 from loyalty.domain.state import Moment
 from loyalty.operations.command import Command, Receipt
 from loyalty.operations.door import Answer, Submission
@@ -91,6 +91,23 @@ def named(member: MemberName) -> Find[MemberId]:
     return find
 
 
+def named_or_awaited(member: MemberName) -> Find[MemberId | Identity]:
+    """As `named`; and a platform's identity that nobody is known by yet, which somebody may come to be known by.
+
+    Not so a phone, a card number or an id: who types or scans one can be told at once that it is wrong.
+    """
+
+    async def find(call: Call) -> MemberId | Identity:
+        try:
+            return await resolve(call, member)
+        except MemberNotFound:
+            if member.identity is None:
+                raise
+            return blinded(call, member.identity)
+
+    return find
+
+
 def known(what: T) -> Find[T]:
     """Finds what is known already."""
 
@@ -148,8 +165,13 @@ async def resolve(call: Call, member: MemberName) -> MemberId:
         identity = blind(call, "phone", "phone", member.phone)
     else:
         assert member.identity is not None, "a member is named in exactly one way"
-        identity = blind(call, member.identity.channel, member.identity.type, member.identity.value)
+        identity = blinded(call, member.identity)
     return await call.service.resolver.member(call.caller.programme, identity)
+
+
+def blinded(call: Call, identity: Channelled) -> Identity:
+    """A platform's identity by its keyed hash."""
+    return blind(call, identity.channel, identity.type, identity.value)
 
 
 def blind(call: Call, channel: str, type_: str, value: str) -> Identity:

@@ -51,18 +51,24 @@ class ReferenceKind(StrEnum):
     REFUND = "refund"
     ADJUSTMENT = "adjustment"
     TRANSFER = "transfer"
+    REASSIGNMENT = "reassignment"
 
 
 TAKEN_BY: Final[Mapping[str, ReferenceKind]] = {
     Kind.EARN: ReferenceKind.ACCRUAL,
     Kind.SPEND: ReferenceKind.REDEMPTION,
     Kind.HOLD: ReferenceKind.HOLD,
+    Kind.RESERVE: ReferenceKind.RETURN,
     Kind.RETURN: ReferenceKind.RETURN,
     Kind.UNSPEND: ReferenceKind.REFUND,
     Kind.ADJUST: ReferenceKind.ADJUSTMENT,
     Kind.TRANSFER: ReferenceKind.TRANSFER,
+    Kind.REASSIGN: ReferenceKind.REASSIGNMENT,
 }
-"""The kind of reference that an entry from outside has taken, by the entry's kind."""
+"""The kind of reference that an entry from outside has taken, by the entry's kind.
+
+Of the two entries of a reassignment, the one that takes back: the other stands under the receipt of its purchase.
+"""
 
 
 class ReferenceKey(NamedTuple):
@@ -88,6 +94,12 @@ def reference_key(programme: Programme, kind: str, *, source: str, reference: st
 
 def take_reference(draft: Draft, key: ReferenceKey, entry_id: EntryId) -> None:
     """Take the reference for the entry (invariant 7). Raises ReferenceTaken, naming the earlier entry."""
+    check_free(draft, key)
+    draft.put(REFERENCES, key, entry_id)
+
+
+def check_free(draft: Draft, key: ReferenceKey) -> None:
+    """Whether the reference can still be taken. Raises ReferenceTaken, naming the earlier entry."""
     earlier = draft.get(REFERENCES, key)
     if earlier is not None:
         raise ReferenceTaken(
@@ -96,7 +108,6 @@ def take_reference(draft: Draft, key: ReferenceKey, entry_id: EntryId) -> None:
             reference=key.reference,
             entry=earlier,
         )
-    draft.put(REFERENCES, key, entry_id)
 
 
 def replayed(kept: Replay, claim: Claim) -> Replay:

@@ -68,9 +68,9 @@ def new_lot(
     )
 
 
-def credited(draft: Draft, draws: Iterable[Draw]) -> list[Lot]:
-    """The lots that negative draws have given points back to, as they are now; the member is watched for their end."""
-    lots = [lot for draw in draws if draw.points < 0 and (lot := draft.get(LOTS, draw.lot_id)) is not None]
+def credited(draft: Draft, back: Iterable[Draw]) -> list[Lot]:
+    """The lots that points were given back to, as they are now; the member is watched for their end."""
+    lots = [lot for draw in back if (lot := draft.get(LOTS, draw.lot_id)) is not None]
     for lot in lots:
         watch(draft, lot.member_id, lot.due_at)
     return lots
@@ -85,9 +85,10 @@ def release(
     accounting_date: date,
     because: Because = NO_CAUSE,
 ) -> Entry:
-    """Resolve an open hold (invariant 8): its points go back to the lots they came from."""
+    """Resolve an open hold (invariant 8): its points go back to the lots they came from, as these are by now."""
     back = give_back(draft, hold.draws, hold.points)
-    repaid, draws = repayment(draft, hold.member_id, credited(draft, back))
+    lots = credited(draft, back)
+    repaid, draws = repayment(draft, hold.member_id, (lot for lot in lots if lot.state == LotState.AVAILABLE))
     draft.put(HOLDS, hold.id, hold._replace(status=status.value))
     return write_entry(
         draft,
@@ -96,10 +97,20 @@ def release(
         occurred_at=occurred_at,
         accounting_date=accounting_date,
         because=because,
-        postings=[posting(hold.wallet, debit="held", credit="available", points=hold.points), *repaid],
+        postings=[*_freed(draft, back), *repaid],
         draws=[*back, *draws],
         calculation=of(hold.id),
     )
+
+
+def _freed(draft: Draft, back: Iterable[Draw]) -> list[Posting]:
+    """Points out of `held`, to the account of the lots that have them back: a posting for each wallet and account."""
+    points: dict[tuple[str, str], int] = {}
+    for draw in back:
+        lot = draft.get(LOTS, draw.lot_id)
+        assert lot is not None, "a lot that was given back to is there"
+        points[lot.wallet, lot.state] = points.get((lot.wallet, lot.state), 0) - draw.points
+    return [posting(wallet, debit="held", credit=account, points=total) for (wallet, account), total in points.items()]
 
 
 def of(entry_id: str, **more: object) -> str:

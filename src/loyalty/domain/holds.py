@@ -1,4 +1,4 @@
-"""Holds: points set aside at a till, captured or released exactly once, and released by themselves in the end."""
+"""Holds: points set aside, to be spent or to be taken back by a return; resolved once, or ended by themselves."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -8,6 +8,8 @@ from typing import Final, NamedTuple
 from loyalty.domain.entries import Draw
 from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.lots import put_back
+from loyalty.domain.members import watch
+from loyalty.domain.refusals import TooManyHolds
 from loyalty.domain.state import Draft, Shelf, State
 
 LONGEST: Final = timedelta(days=30)
@@ -23,23 +25,44 @@ class HoldStatus(StrEnum):
 
 
 class Hold(NamedTuple):
-    """Points of one wallet, out of the lots in `draws`. Its id is that of the entry that opened it."""
+    """Points out of the lots in `draws`. Its id is that of the entry that opened it."""
 
     id: EntryId
     member_id: MemberId
-    wallet: str
+    wallet: str | None
+    """What it holds to be spent is of one wallet; what it holds for a return can be of several: None."""
     points: int
     status: str
     captured: int
     opened_at: datetime
     expires_at: datetime
     """When it is released by itself."""
+    reserved: str | None
+    """The return it is held for (`domain/reservations.py`), as JSON text; None: to be spent."""
     draws: tuple[Draw, ...]
+
+    def by(self, at: datetime) -> "Hold":
+        """The hold as a reader at that moment sees it: it ends by itself, even before that has been settled."""
+        over = self.status == HoldStatus.OPEN and self.expires_at <= at
+        return self._replace(status=HoldStatus.EXPIRED.value) if over else self
 
 
 HOLDS: Shelf[EntryId, Hold] = Shelf("hold")
 OPEN_HOLDS: Shelf[MemberId, tuple[EntryId, ...]] = Shelf("open holds")
 """The open holds of a member that a batch knows of: all of them, whenever something is due. Not a table."""
+
+
+def check_may_open(state: State, member_id: MemberId) -> None:
+    """Raises TooManyHolds. The member's open holds are known."""
+    if len(open_holds(state, member_id)) >= MOST_OPEN:
+        raise TooManyHolds(f"A member has at most {MOST_OPEN} open holds.", maximum=MOST_OPEN)
+
+
+def open_hold(draft: Draft, hold: Hold) -> None:
+    """Put a new hold on the draft; its member is watched for its end."""
+    draft.put(HOLDS, hold.id, hold)
+    draft.put(OPEN_HOLDS, hold.member_id, (*(draft.get(OPEN_HOLDS, hold.member_id) or ()), hold.id))
+    watch(draft, hold.member_id, hold.expires_at)
 
 
 def open_holds(state: State, member_id: MemberId) -> list[Hold]:

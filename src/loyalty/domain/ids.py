@@ -12,6 +12,7 @@ FactId = NewType("FactId", str)
 MemberId = NewType("MemberId", str)
 EntryId = NewType("EntryId", str)
 LotId = NewType("LotId", str)
+ReviewId = NewType("ReviewId", str)
 
 BUCKETS = 256
 MAX_ORDINAL = 0xFFFF

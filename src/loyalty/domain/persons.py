@@ -1,5 +1,6 @@
 """What is known of the person behind a member: kept apart from the ledger, sealed, erasable."""
 
+from calendar import isleap
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -37,10 +38,6 @@ class Consent(NamedTuple):
 def age(birthday: date, today: date) -> int:
     """Full years; someone born on 29 February turns a year older on the 28th where there is no 29th."""
     month, day = birthday.month, birthday.day
-    if (month, day) == (2, 29) and not _is_leap(today.year):
+    if (month, day) == (2, 29) and not isleap(today.year):
         day = 28
     return today.year - birthday.year - ((today.month, today.day) < (month, day))
-
-
-def _is_leap(year: int) -> bool:
-    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)

@@ -109,7 +109,7 @@ class Programme(NamedTuple):
     transfers: bool = False
     """Whether members may give points to each other."""
     parked_days: int = 30
-    """How long a return that came before its sale waits for it."""
+    """How long an event that came too early waits for what it needs."""
     adjustment_limit: int | None = None
     """Points above which a correction needs a second person; None: never."""
 

@@ -52,9 +52,19 @@ class AdjustmentNotFound(NotFound):
     title = "No such adjustment"
 
 
+class ReservationNotFound(NotFound):
+    code = "reservation_not_found"
+    title = "No such reserved return"
+
+
 class ParkedNotFound(NotFound):
     code = "parked_not_found"
     title = "Nothing of that id was parked"
+
+
+class ReviewNotFound(NotFound):
+    code = "review_not_found"
+    title = "No such review item"
 
 
 class Conflict(Refusal):
@@ -121,6 +131,33 @@ class ExceedsPurchase(Conflict):
     title = "More than is left of the purchase"
 
 
+class ReservationResolved(Conflict):
+    code = "reservation_resolved"
+    title = "The reserved return was confirmed or cancelled before"
+
+
+class ReservationExpired(Conflict):
+    code = "reservation_expired"
+    title = "The reserved return has ended"
+
+
+class ReturnReserved(Conflict):
+    code = "return_reserved"
+    title = "A return of the purchase is reserved"
+    curable = True
+
+
+class PurchaseReassigned(Conflict):
+    code = "purchase_reassigned"
+    title = "The purchase belongs to another member by now"
+    curable = True
+
+
+class ReassignedTooOften(Conflict):
+    code = "reassigned_too_often"
+    title = "The purchase was reassigned too often"
+
+
 class NotAPurchase(Conflict):
     code = "not_a_purchase"
     title = "The entry is no purchase"
@@ -138,7 +175,18 @@ class AdjustmentDecided(Conflict):
 
 class ParkedDecided(Conflict):
     code = "parked_decided"
-    title = "The parked return waits no longer"
+    title = "The parked event waits no longer"
+
+
+class TooManyParked(Conflict):
+    code = "too_many_parked"
+    title = "Too many events wait for the same"
+    curable = True
+
+
+class ReviewResolved(Conflict):
+    code = "review_resolved"
+    title = "The review item was resolved before"
 
 
 class ApproverNotSecond(Conflict):

@@ -1,17 +1,27 @@
 """What a return takes back: worked out from the stored calculation of the purchase, cumulatively.
 
 Points to take = what the purchase earned - what the basket that remains would have earned - what was taken before.
-So many small returns take exactly what one big one would, and a full return leaves exactly nothing.
+So many small returns take exactly what one big one would, and a full return leaves exactly nothing. A return that is
+reserved counts as if it had been done, for as long as it is held.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Any, Final, NamedTuple
 
 import orjson
 
+from loyalty.domain.calendar import Calendar
 from loyalty.domain.earning import base_points
-from loyalty.domain.entries import Entry, Kind
-from loyalty.domain.refusals import ExceedsPurchase, LineUnknown, NotAPurchase
+from loyalty.domain.entries import Draw, Entry, Kind, Posting, posting
+from loyalty.domain.lots import LOTS, Lot, in_draw_order, take
+from loyalty.domain.programme import Shortfall
+from loyalty.domain.refusals import ExceedsPurchase, LineUnknown, NotAPurchase, PurchaseReassigned
+from loyalty.domain.reversals import REVERSALS, Done, counted, reverse, reversed_of
+from loyalty.domain.state import Draft
+
+MOST_MOVES: Final = 16
+"""How often a purchase can be reassigned."""
 
 
 class ReturnedLine(NamedTuple):
@@ -31,65 +41,213 @@ class Bought(NamedTuple):
     lines: Mapping[str, Mapping[str, Any]]
     points: Mapping[str, int]
     rates: Mapping[str, Sequence[int]]
+    moves: int
+    """How often it was reassigned before it came to whom it belongs to now."""
 
     def earned_by(self, net_spend: int) -> dict[str, int]:
         """Points by wallet that a basket of `net_spend` would have earned by the rule of that day."""
         return {wallet: base_points(net_spend, *rate) for wallet, rate in self.rates.items()}
 
+    def left(self, done: Done) -> list[dict[str, Any]]:
+        """The lines that have not come back yet, each as far as it has not."""
+        return [
+            {**line, "quantity": left.quantity, "amount": left.amount}
+            for line in self.lines.values()
+            if any((left := _left(line, done))[1:])
+        ]
+
+
+class Plan(NamedTuple):
+    """A return as it would be."""
+
+    lines: Sequence[ReturnedLine]
+    points: Mapping[str, int]
+    """To be taken back, by wallet."""
+
+    @property
+    def amount(self) -> int:
+        """Minor units that come back."""
+        return sum(line.amount for line in self.lines)
+
+
+class Taken(NamedTuple):
+    """What a return took, and what it could not take, by wallet."""
+
+    postings: list[Posting]
+    draws: list[Draw]
+    points: dict[str, int]
+    """Taken back, what the member now owes included."""
+    owed: dict[str, int]
+    short: dict[str, int]
+    """Neither taken nor owed."""
+
+
+def is_purchase(entry: Entry) -> bool:
+    """Whether the entry is a sale that somebody earned by: made with them, or reassigned to them."""
+    return entry.kind in (Kind.EARN, Kind.REASSIGN) and "rates" in _stored(entry)
+
 
 def bought(entry: Entry) -> Bought:
     """The purchase that an entry is. Raises NotAPurchase."""
-    stored = orjson.loads(entry.calculation) if entry.calculation and entry.kind == Kind.EARN else {}
-    if "lines" not in stored:
+    if not is_purchase(entry):
         raise NotAPurchase("Only a purchase can be returned: this entry has no lines.", kind=entry.kind)
+    stored = _stored(entry)
     lines = {line["line_id"]: line for line in stored["lines"]}
-    return Bought(stored["currency"], stored["net_spend"], lines, stored["points"], stored["rates"])
+    moves = stored.get("moves", 0)
+    return Bought(stored["currency"], stored["net_spend"], lines, stored["points"], stored["rates"], moves)
 
 
-def whatever_is_left(purchase: Bought, done: Mapping[str, Mapping[str, int]]) -> list[ReturnedLine]:
+def bought_on(calendar: Calendar, sale: Entry) -> date:
+    """The business day of a purchase, whoever it was reassigned to since."""
+    stored = _stored(sale).get("bought_on")
+    return calendar.business_date(sale.occurred_at) if stored is None else date.fromisoformat(stored)
+
+
+def planned(draft: Draft, sale: Entry, lines: Sequence[ReturnedLine] | None, *, reserved: Iterable[Plan] = ()) -> Plan:
+    """A return of these lines, or of all that is left, after all that came back before and is `reserved` to.
+
+    Raises NotAPurchase, PurchaseReassigned, LineUnknown, ExceedsPurchase.
+    """
+    purchase = bought(sale)
+    check_not_reassigned(draft, sale)
+    _, done = reversed_of(draft, sale.id)
+    for other in reserved:
+        done = with_plan(done, other)
+    lines = _whatever_is_left(purchase, done) if lines is None else lines
+    _check(purchase, lines, done)
+    due = _due_back(purchase, with_plan(done, Plan(lines, {}))["amount"])
+    gone = done.get("points", {})
+    lapsed: dict[str, int] = {}
+    for lot in own_lots(draft, sale):
+        lapsed[lot.wallet] = lapsed.get(lot.wallet, 0) + lot.lapsed
+    return Plan(lines, {name: max(0, all_ - gone.get(name, 0) - lapsed.get(name, 0)) for name, all_ in due.items()})
+
+
+def check_not_reassigned(draft: Draft, sale: Entry) -> None:
+    """Raises PurchaseReassigned: somebody moved it while this was on its way."""
+    reversal = draft.get(REVERSALS, sale.id)
+    if reversal is not None and reversal.moved_to is not None:
+        raise PurchaseReassigned("The purchase belongs to another member by now.", entry=reversal.moved_to)
+
+
+def count(draft: Draft, sale: Entry, plan: Plan) -> None:
+    """Keep that the return has been done."""
+    total, done = reversed_of(draft, sale.id)
+    reverse(draft, sale.id, sale.member_id, total + sum(plan.points.values()), with_plan(done, plan))
+
+
+def with_plan(done: Done, plan: Plan) -> dict[str, dict[str, int]]:
+    """What has come back with the return, in all."""
+    return {
+        "quantity": counted(done.get("quantity", {}), ((line.line_id, line.quantity) for line in plan.lines)),
+        "amount": counted(done.get("amount", {}), ((line.line_id, line.amount) for line in plan.lines)),
+        "points": counted(done.get("points", {}), plan.points.items()),
+    }
+
+
+def take_back(
+    draft: Draft,
+    sale: Entry,
+    points: Mapping[str, int],
+    *,
+    to: str = "issued",
+    shortfall: Shortfall = Shortfall.WAIVED,
+    held: Sequence[Draw] | None = None,
+) -> Taken:
+    """Take the points by wallet: what a reservation `held` first, then the purchase's own lots, then others.
+
+    What a reservation does not cover is only taken where it would be owed otherwise: the till has withheld the rest.
+    """
+    taken = Taken([], [], {}, {}, {})
+    for wallet, wanted in points.items():
+        covered = _held(draft, sale, wallet, held or (), to)
+        taken.postings.extend(covered)
+        missing = wanted - sum(one.points for one in covered)
+        if held is None or shortfall == Shortfall.OWED:
+            missing = _draw(draft, sale, wallet, missing, to, taken)
+        owed = missing if shortfall == Shortfall.OWED else 0
+        if owed:
+            taken.postings.append(posting(wallet, debit="owed", credit=to, points=owed))
+        taken.points[wallet] = wanted - missing + owed
+        taken.owed[wallet] = owed
+        taken.short[wallet] = missing - owed
+    return taken
+
+
+def own_lots(draft: Draft, sale: Entry) -> list[Lot]:
+    """The lots that the purchase created."""
+    return [lot for birth in sale.births if (lot := draft.get(LOTS, birth.lot_id)) is not None]
+
+
+def _held(draft: Draft, sale: Entry, wallet: str, held: Iterable[Draw], to: str) -> list[Posting]:
+    """What is held of a wallet leaves it, by who funded the purchase's own lots."""
+    points: dict[str | None, int] = {}
+    for draw in held:
+        if draw.wallet == wallet:
+            lot = draft.get(LOTS, draw.lot_id)
+            assert lot is not None, "a lot that was drawn from is loaded"
+            funder = lot.funder if lot.entry_id == sale.id else None
+            points[funder] = points.get(funder, 0) + draw.points
+    return [posting(wallet, debit="held", credit=to, points=total, funder=by) for by, total in points.items()]
+
+
+def _draw(draft: Draft, sale: Entry, wallet: str, points: int, to: str, taken: Taken) -> int:
+    """Draw on the purchase's own lots, then on other available ones in draw order. Returns what they lack."""
+    for lot in own_lots(draft, sale):
+        part = min(points, lot.remaining) if lot.wallet == wallet else 0
+        if part:
+            taken.postings.append(posting(wallet, debit=lot.state, credit=to, points=part, funder=lot.funder))
+            taken.draws.extend(take(draft, [lot], part))
+            points -= part
+    others = in_draw_order(draft, sale.member_id, wallet)
+    part = min(points, sum(lot.remaining for lot in others))
+    if part:
+        taken.postings.append(posting(wallet, debit="available", credit=to, points=part))
+        taken.draws.extend(take(draft, others, part))
+    return points - part
+
+
+def _whatever_is_left(purchase: Bought, done: Done) -> list[ReturnedLine]:
     """The lines of a full return: all that has not come back yet. Raises ExceedsPurchase when that is nothing."""
-    left = [
-        line
-        for line_id, of in purchase.lines.items()
-        if any((line := ReturnedLine(line_id, *_left(of, line_id, done)))[1:])
-    ]
+    left = [ReturnedLine(line["line_id"], line["quantity"], line["amount"]) for line in purchase.left(done)]
     if not left:
         raise ExceedsPurchase("Nothing of the purchase is left to come back.")
     return left
 
 
-def checked(
-    purchase: Bought, lines: Sequence[ReturnedLine], done: Mapping[str, Mapping[str, int]]
-) -> dict[str, dict[str, int]]:
-    """What has come back by line with these, in all. Raises LineUnknown, ExceedsPurchase."""
-    quantity, amount = dict(done.get("quantity", {})), dict(done.get("amount", {}))
+def _check(purchase: Bought, lines: Sequence[ReturnedLine], done: Done) -> None:
+    """Raises LineUnknown, ExceedsPurchase."""
     for line in lines:
         of = purchase.lines.get(line.line_id)
         if of is None:
             raise LineUnknown(f"The purchase has no line {line.line_id!r}.", line_id=line.line_id)
-        now = {"quantity": quantity, "amount": amount}
-        left = _left(of, line.line_id, now)
-        if line.quantity > left[0] or line.amount > left[1]:
+        left = _left(of, done)
+        if line.quantity > left.quantity or line.amount > left.amount:
             raise ExceedsPurchase(
-                f"Of the line {line.line_id!r}, {left[0]} pieces and {left[1]} are left to come back.",
+                f"Of the line {line.line_id!r}, {left.quantity} pieces and {left.amount} are left to come back.",
                 line_id=line.line_id,
-                quantity=left[0],
-                amount=left[1],
+                quantity=left.quantity,
+                amount=left.amount,
             )
-        quantity[line.line_id] = quantity.get(line.line_id, 0) + line.quantity
-        amount[line.line_id] = amount.get(line.line_id, 0) + line.amount
-    return {"quantity": quantity, "amount": amount}
+        done = with_plan(done, Plan((line,), {}))
 
 
-def due_back(purchase: Bought, amount: Mapping[str, int]) -> dict[str, int]:
+def _due_back(purchase: Bought, amount: Mapping[str, int]) -> dict[str, int]:
     """Points by wallet that have to come back in all once `amount` has been refunded by line."""
     remaining = purchase.earned_by(purchase.net_spend - sum(amount.values()))
     return {wallet: max(0, points - remaining.get(wallet, 0)) for wallet, points in purchase.points.items()}
 
 
-def _left(of: Mapping[str, Any], line_id: str, done: Mapping[str, Mapping[str, int]]) -> tuple[int, int]:
+def _left(line: Mapping[str, Any], done: Done) -> ReturnedLine:
     """Pieces and amount of a line that have not come back."""
-    return (
-        of["quantity"] - done.get("quantity", {}).get(line_id, 0),
-        of["amount"] - done.get("amount", {}).get(line_id, 0),
+    id_ = line["line_id"]
+    return ReturnedLine(
+        id_,
+        line["quantity"] - done.get("quantity", {}).get(id_, 0),
+        line["amount"] - done.get("amount", {}).get(id_, 0),
     )
+
+
+def _stored(entry: Entry) -> dict[str, Any]:
+    stored: dict[str, Any] = orjson.loads(entry.calculation) if entry.calculation else {}
+    return stored

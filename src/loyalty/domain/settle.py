@@ -4,6 +4,7 @@ Every command settles before and after it decides, so an expired point can never
 sweep is; the sweep is this same function in bulk, and a read is this same function on a draft it drops.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from heapq import heapify, heappop, heappush
 
@@ -29,11 +30,13 @@ def settle(draft: Draft, member_id: MemberId, until: datetime) -> None:
         due = _taken(draft, waiting, moment)
         ripe = _mature(draft, member_id, moment, [lot for lot in due if lot.state == LotState.PENDING])
         freed = _release(draft, member_id, moment)
-        for lot in (*ripe, *freed):
-            if lot.expires_at is not None:
-                heappush(waiting, (lot.expires_at, lot.id))
         stale = [lot for lot in due if lot.state == LotState.AVAILABLE]
-        _expire(draft, member_id, moment, [*stale, *_taken(draft, waiting, moment)])
+        for lot in (*ripe, *freed):
+            if lot.state == LotState.AVAILABLE and lot.expires_at == moment:
+                stale.append(lot)
+            elif lot.due_at is not None:  # what was held while it ripened is due before this moment
+                heappush(waiting, (lot.due_at, lot.id))
+        _expire(draft, member_id, moment, stale)
         if existing(draft, member_id).tier_until == moment:
             lapse(draft, member_id)
     draft.put(MEMBERS, member_id, existing(draft, member_id)._replace(due_at=moment))
@@ -55,12 +58,12 @@ def _next_due(draft: Draft, member_id: MemberId, waiting: list[tuple[datetime, L
 
 
 def _taken(draft: Draft, waiting: list[tuple[datetime, LotId]], moment: datetime) -> list[Lot]:
-    """The lots that wait for this very moment and still hold points, in draw order; they wait no longer."""
+    """The lots that wait for this very moment, in draw order; they wait no longer."""
     taken: dict[LotId, Lot] = {}  # one that a hold gave points back to waits twice
     while waiting and waiting[0][0] == moment:
         lot = draft.get(LOTS, heappop(waiting)[1])
-        if lot is not None and lot.remaining:
-            taken[lot.id] = lot
+        assert lot is not None, "a lot that waits is loaded"
+        taken[lot.id] = lot
     return sorted(taken.values(), key=draw_order)
 
 
@@ -85,24 +88,24 @@ def _mature(draft: Draft, member_id: MemberId, moment: datetime, lots: list[Lot]
         postings=[*moved(ripe, debit="pending", credit="available"), *repaid],
         draws=draws,
     )
-    return _now(draft, ripe)
+    return _now(draft, (lot.id for lot in ripe))
 
 
 def _release(draft: Draft, member_id: MemberId, moment: datetime) -> list[Lot]:
     """End the holds whose time is over: an entry for each. Returns the lots that have their points back."""
-    freed: list[Lot] = []
+    freed: list[LotId] = []
     for hold in open_holds(draft, member_id):
         if hold.expires_at > moment:
             break
         date = draft.programme.calendar.business_date(moment)
         entry = release(draft, hold, HoldStatus.EXPIRED, occurred_at=moment, accounting_date=date)
-        freed += (lot for draw in entry.draws if draw.points < 0 and (lot := draft.get(LOTS, draw.lot_id)) is not None)
+        freed += (draw.lot_id for draw in entry.draws)
     return _now(draft, freed)
 
 
 def _expire(draft: Draft, member_id: MemberId, moment: datetime, lots: list[Lot]) -> None:
     """Let available lots expire: one entry for the moment, dated its last valid day."""
-    lots = sorted(_now(draft, lots), key=draw_order)  # a hold may have given points back
+    lots = sorted(_now(draft, (lot.id for lot in lots)), key=draw_order)  # a hold may have given points back
     if not lots:
         return
     postings = moved(lots, debit="available", credit="expired")
@@ -118,7 +121,7 @@ def _expire(draft: Draft, member_id: MemberId, moment: datetime, lots: list[Lot]
     )
 
 
-def _now(draft: Draft, lots: list[Lot]) -> list[Lot]:
+def _now(draft: Draft, ids: Iterable[LotId]) -> list[Lot]:
     """The lots as they are now, each once, without those that hold nothing."""
-    found = (draft.get(LOTS, id_) for id_ in dict.fromkeys(lot.id for lot in lots))
+    found = (draft.get(LOTS, id_) for id_ in dict.fromkeys(ids))
     return [lot for lot in found if lot is not None and lot.remaining]

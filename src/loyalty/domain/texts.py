@@ -31,7 +31,7 @@ def _names_once(pairs: list[tuple[str, object]]) -> None:
         raise TwinNames("a name stands twice in one object")
 
 
-_TWINS = json.JSONDecoder(object_pairs_hook=_names_once, parse_int=str, parse_float=str)
+_TWINS = json.JSONDecoder(object_pairs_hook=_names_once, parse_int=str)  # int() refuses thousands of digits
 
 
 def is_plain(text: str) -> bool:

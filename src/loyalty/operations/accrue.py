@@ -84,13 +84,7 @@ class Grant(NamedTuple):
     def decide(self, draft: Draft, at: datetime) -> Receipt:
         """The points are in the member's wallet. Raises ReferenceTaken, UnknownWallet, DatesContradict ..."""
         who_may_earn(draft, self.member_id)
-        term = explicit_term(
-            draft.programme.calendar,
-            draft.programme.wallet(self.wallet),
-            draft.programme.reached(draft.moment.occurred_at, draft.moment.recorded_at),
-            pending_until=self.pending_until,
-            expires_at=self.expires_at,
-        )
+        term = granted_term(draft, self.wallet, pending_until=self.pending_until, expires_at=self.expires_at)
         points, terms = {self.wallet: self.points}, {self.wallet: term}
         entry = _credit(
             draft,
@@ -102,6 +96,18 @@ class Grant(NamedTuple):
             business_date=self.business_date,
         )
         return Receipt(self.member_id, (entry,), Accrued(points, terms))
+
+
+def granted_term(draft: Draft, wallet: str, *, pending_until: datetime | None, expires_at: datetime | None) -> Term:
+    """The term of explicit points as of the draft's moment. Raises UnknownWallet, DatesContradict."""
+    programme, moment = draft.programme, draft.moment
+    return explicit_term(
+        programme.calendar,
+        programme.wallet(wallet),
+        programme.reached(moment.occurred_at, moment.recorded_at),
+        pending_until=pending_until,
+        expires_at=expires_at,
+    )
 
 
 def _credit(

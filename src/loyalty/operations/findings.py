@@ -19,6 +19,8 @@ CHECKED = (
     "net_spend",
     "tier_step",
     "reference",
+    "parked_event",
+    "review",
 )
 """The tables that are compared."""
 

@@ -9,12 +9,12 @@ from loyalty.domain.books import BOOKS, book_of
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
 from loyalty.domain.credit import credited, of, release, repayment
 from loyalty.domain.entries import NO_CAUSE, Because, Draw, Entry, Kind, Posting, posting
-from loyalty.domain.holds import HOLDS, MOST_OPEN, OPEN_HOLDS, Hold, HoldStatus, give_back, open_holds, parted
+from loyalty.domain.holds import HOLDS, OPEN_HOLDS, Hold, HoldStatus, check_may_open, give_back, open_hold, parted
 from loyalty.domain.ids import EntryId, LotId, MemberId
 from loyalty.domain.journal import write_entry
 from loyalty.domain.lots import LOTS, OPEN_LOTS, in_draw_order, take
-from loyalty.domain.members import MEMBERS, watch, who_may_spend
-from loyalty.domain.refusals import ExceedsHold, HoldExpired, HoldNotFound, HoldResolved, TooManyHolds
+from loyalty.domain.members import MEMBERS, who_may_spend
+from loyalty.domain.refusals import ExceedsHold, HoldExpired, HoldNotFound, HoldResolved
 from loyalty.domain.spending import check_covered
 from loyalty.domain.state import Draft, Need
 from loyalty.operations.command import Receipt
@@ -46,8 +46,7 @@ class OpenHold(NamedTuple):
         draft.programme.wallet(self.wallet)
         id_ = EntryId(draft.mint.next(self.member_id))
         take_reference(draft, self.reference, id_)
-        if len(open_holds(draft, self.member_id)) >= MOST_OPEN:
-            raise TooManyHolds(f"A member has at most {MOST_OPEN} open holds.", maximum=MOST_OPEN)
+        check_may_open(draft, self.member_id)
         check_covered(draft, self.member_id, self.wallet, self.points)
         draws = take(draft, in_draw_order(draft, self.member_id, self.wallet), self.points)
         expires_at = at + self.lasts
@@ -72,11 +71,10 @@ class OpenHold(NamedTuple):
             captured=0,
             opened_at=at,
             expires_at=expires_at,
+            reserved=None,
             draws=tuple(draws),
         )
-        draft.put(HOLDS, id_, hold)
-        draft.put(OPEN_HOLDS, self.member_id, (*(draft.get(OPEN_HOLDS, self.member_id) or ()), id_))
-        watch(draft, self.member_id, hold.expires_at)
+        open_hold(draft, hold)
         return Receipt(self.member_id, (entry,), hold)
 
 
@@ -92,10 +90,15 @@ class Capture(NamedTuple):
     def member_id(self) -> MemberId:
         return self.hold.member_id
 
+    @property
+    def wallet(self) -> str:
+        assert self.hold.wallet is not None, "what is held to be spent is of one wallet"
+        return self.hold.wallet
+
     def needs(self) -> tuple[Need, ...]:
         return (
-            *_needs(self.hold),
-            Need(OPEN_LOTS, (self.hold.member_id, self.hold.wallet), self.points or self.hold.points),
+            *needs_of_hold(self.hold),
+            Need(OPEN_LOTS, (self.hold.member_id, self.wallet), self.points or self.hold.points),
         )
 
     def decide(self, draft: Draft, at: datetime) -> Receipt:
@@ -117,22 +120,22 @@ class Capture(NamedTuple):
         return Receipt(hold.member_id, (entry,), captured)
 
     def _capture(self, draft: Draft, hold: Hold, points: int) -> Entry:
-        postings = [posting(hold.wallet, debit="held", credit="redeemed", points=points)]
+        postings = [posting(self.wallet, debit="held", credit="redeemed", points=points)]
         draws: list[Draw] = []
         rest = hold.points - points
         if rest:
             back = give_back(draft, hold.draws, rest)
             repaid, paying = repayment(draft, hold.member_id, credited(draft, back))
-            postings += [posting(hold.wallet, debit="held", credit="available", points=rest), *repaid]
+            postings += [posting(self.wallet, debit="held", credit="available", points=rest), *repaid]
             draws = [*back, *paying]
         return self._entry(draft, hold, postings, draws, spent=parted(hold.draws, points))
 
     def _capture_late(self, draft: Draft, hold: Hold, points: int) -> Entry:
         who_may_spend(draft, hold.member_id)
-        if book_of(draft, hold.member_id, hold.wallet).available < points:
+        if book_of(draft, hold.member_id, self.wallet).available < points:
             raise _ended(hold)
-        draws = take(draft, in_draw_order(draft, hold.member_id, hold.wallet), points)
-        postings = [posting(hold.wallet, debit="available", credit="redeemed", points=points)]
+        draws = take(draft, in_draw_order(draft, hold.member_id, self.wallet), points)
+        postings = [posting(self.wallet, debit="available", credit="redeemed", points=points)]
         return self._entry(draft, hold, postings, draws, spent=draws)
 
     def _entry(
@@ -163,7 +166,7 @@ class Release(NamedTuple):
         return self.hold.member_id
 
     def needs(self) -> tuple[Need, ...]:
-        return _needs(self.hold)
+        return needs_of_hold(self.hold)
 
     def decide(self, draft: Draft, at: datetime) -> Receipt:
         """The points are available again, in the lots they came from. Raises HoldResolved, HoldExpired."""
@@ -180,7 +183,8 @@ class Release(NamedTuple):
         return Receipt(hold.member_id, (entry,), draft.get(HOLDS, hold.id))
 
 
-def _needs(hold: Hold) -> tuple[Need, ...]:
+def needs_of_hold(hold: Hold) -> tuple[Need, ...]:
+    """What resolving a hold needs."""
     return (
         Need(MEMBERS, hold.member_id),
         Need(BOOKS, hold.member_id),
@@ -192,7 +196,7 @@ def _needs(hold: Hold) -> tuple[Need, ...]:
 def _found(draft: Draft, asked: Hold) -> Hold:
     """The hold as it is now, not resolved by anybody. Raises HoldNotFound, HoldResolved."""
     hold = draft.get(HOLDS, asked.id)
-    if hold is None:
+    if hold is None or hold.reserved is not None:
         raise HoldNotFound("There is no such hold in this programme.")
     if hold.status in (HoldStatus.CAPTURED, HoldStatus.RELEASED):
         raise HoldResolved(f"The hold was {hold.status} before.", hold_status=hold.status)

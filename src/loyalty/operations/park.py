@@ -1,25 +1,43 @@
-"""A return that comes before its sale: parked, then cured by the sale, or given up."""
+"""An event that comes too early: parked, then cured by what it waits for, or given up."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from loyalty.domain.claims import ReferenceKey
-from loyalty.domain.entries import Because
+from loyalty.domain.claims import REFERENCES, ReferenceKey, check_free, reference_key
+from loyalty.domain.earning import Order, earned
+from loyalty.domain.entries import Because, Entry
 from loyalty.domain.ids import MemberId
-from loyalty.domain.parked import PARKED, ParkedReturn, ParkedStatus
-from loyalty.domain.refusals import ParkedDecided
-from loyalty.domain.returns import ReturnedLine
+from loyalty.domain.parked import (
+    MOST_WAITING,
+    PARKED,
+    WAITING_FOR,
+    Asked,
+    AskedPoints,
+    AskedReturn,
+    Awaited,
+    ParkedEvent,
+    ParkedStatus,
+)
+from loyalty.domain.programme import Programme
+from loyalty.domain.refusals import ParkedDecided, Refusal, TooManyParked
+from loyalty.domain.returns import bought_on
+from loyalty.domain.reviews import ReviewKind, open_review
 from loyalty.domain.state import Draft, Need
-from loyalty.operations.command import Receipt
+from loyalty.operations.accrue import Grant, Purchase, granted_term
+from loyalty.operations.command import Command, Receipt
 from loyalty.operations.returns import Return
+
+_REVIEWED = {ParkedStatus.REFUSED: ReviewKind.REFUSED, ParkedStatus.LAPSED: ReviewKind.LAPSED}
 
 
 class Park(NamedTuple):
-    """Keep a return until the sale it belongs to is known. It belongs to no member yet."""
+    """Keep an event until what it waits for is known. It belongs to no member yet."""
 
-    awaits: ReferenceKey
-    lines: tuple[ReturnedLine, ...] | None
+    awaits: Awaited
+    asked: Asked
     because: Because
+    reference: ReferenceKey
+    """Its own: taken when it is cured."""
     lane: MemberId
     """Any id: whose lane it waits in does not matter."""
 
@@ -28,15 +46,20 @@ class Park(NamedTuple):
         return self.lane
 
     def needs(self) -> tuple[Need, ...]:
-        return ()
+        return (Need(REFERENCES, self.reference), Need(WAITING_FOR, self.awaits))
 
     def decide(self, draft: Draft, at: datetime) -> Receipt:
-        """It waits. Its own reference is taken when it is cured."""
+        """It waits. Raises ReferenceTaken, TooManyParked, and what nobody could cure: UnknownWallet ..."""
+        check_free(draft, self.reference)
+        _check(draft, self.asked)
+        waiting = draft.get(WAITING_FOR, self.awaits) or 0
+        if waiting >= MOST_WAITING:
+            raise TooManyParked(f"{waiting} events wait for the same already.", allowed=MOST_WAITING)
         moment = draft.moment
-        parked = ParkedReturn(
+        parked = ParkedEvent(
             id=moment.fact,
             awaits=self.awaits,
-            lines=self.lines,
+            asked=self.asked,
             because=self.because,
             occurred_at=moment.occurred_at,
             parked_at=moment.recorded_at,
@@ -45,14 +68,15 @@ class Park(NamedTuple):
             outcome=None,
         )
         draft.put(PARKED, parked.id, parked)
+        draft.put(WAITING_FOR, self.awaits, waiting + 1)
         return Receipt(self.lane, (), parked)
 
 
 class Cure(NamedTuple):
-    """The sale has come: do what the parked return asked for."""
+    """What the event waited for has come: do what was asked for, as of when it happened."""
 
-    parked: ParkedReturn
-    asked: Return
+    parked: ParkedEvent
+    asked: Command
 
     @property
     def member_id(self) -> MemberId:
@@ -62,20 +86,26 @@ class Cure(NamedTuple):
         return (*self.asked.needs(), Need(PARKED, self.parked.id))
 
     def decide(self, draft: Draft, at: datetime) -> Receipt:
-        """As the return itself. Raises ParkedDecided."""
+        """It is done, or refused for good. Raises ParkedDecided, and what may still be cured."""
         waiting = _waiting(draft, self.parked)
-        receipt = self.asked.decide(draft, at)
+        attempt = draft.over()
+        try:
+            receipt = self.asked.decide(attempt, at)
+        except Refusal as refusal:
+            if refusal.curable:
+                raise
+            return _end(draft, waiting, ParkedStatus.REFUSED, refusal.code)
+        draft.keep(attempt)
         [entry] = receipt.entries
-        draft.put(PARKED, waiting.id, waiting._replace(status=ParkedStatus.CURED.value, outcome=entry.id))
+        _end(draft, waiting, ParkedStatus.CURED, entry.id)
         return receipt
 
 
-class GiveUp(NamedTuple):
-    """It cannot be cured: the sale refuses it, or never came."""
+class Lapse(NamedTuple):
+    """What the event waited for never came."""
 
-    parked: ParkedReturn
-    status: ParkedStatus
-    code: str | None
+    parked: ParkedEvent
+    """As it was found: only what never changes of it is relied on."""
 
     @property
     def member_id(self) -> MemberId:
@@ -86,13 +116,48 @@ class GiveUp(NamedTuple):
 
     def decide(self, draft: Draft, at: datetime) -> Receipt:
         """It waits no longer. Raises ParkedDecided."""
-        waiting = _waiting(draft, self.parked)
-        draft.put(PARKED, waiting.id, waiting._replace(status=self.status.value, outcome=self.code))
-        return Receipt(self.member_id, (), None)
+        return _end(draft, _waiting(draft, self.parked), ParkedStatus.LAPSED)
 
 
-def _waiting(draft: Draft, parked: ParkedReturn) -> ParkedReturn:
+def cure_of(programme: Programme, parked: ParkedEvent, found: Entry | MemberId) -> Cure:
+    """The cure of an event, now that its sale or its member has been found."""
+    because, day = parked.because, programme.calendar.business_date(parked.occurred_at)
+    source, reference = because.source or "", because.reference or ""
+    key = reference_key(programme, parked.kind, source=source, reference=reference, day=day)
+    command: Command
+    match parked.asked:
+        case AskedReturn(lines):
+            assert isinstance(found, Entry), "a return waits for its sale"
+            command = Return(found, lines, because, key, day, bought_on(programme.calendar, found))
+        case AskedPoints(points, wallet, pending_until, expires_at):
+            assert isinstance(found, str), "an accrual waits for a member"
+            command = Grant(found, points, wallet, because, key, day, pending_until, expires_at)
+        case Order() as order:
+            assert isinstance(found, str), "an accrual waits for a member"
+            command = Purchase(found, order, because, key, day)
+    return Cure(parked, command)
+
+
+def _check(draft: Draft, asked: Asked) -> None:
+    """Refuse at once what would be refused for anybody. Raises CurrencyNotAccepted, UnknownWallet, DatesContradict."""
+    match asked:
+        case AskedPoints(_, wallet, pending_until, expires_at):
+            granted_term(draft, wallet, pending_until=pending_until, expires_at=expires_at)
+        case Order() as order:
+            earned(draft.programme, order)
+
+
+def _waiting(draft: Draft, parked: ParkedEvent) -> ParkedEvent:
     found = draft.get(PARKED, parked.id)
     if found is None or found.status != ParkedStatus.WAITING:
-        raise ParkedDecided("The parked return waits no longer.")
+        raise ParkedDecided("The parked event waits no longer.")
     return found
+
+
+def _end(draft: Draft, waiting: ParkedEvent, status: ParkedStatus, outcome: str | None = None) -> Receipt:
+    """It waits no longer; unless it was cured, somebody has to look at it."""
+    ended = waiting._replace(status=status.value, outcome=outcome)
+    draft.put(PARKED, ended.id, ended)
+    if status in _REVIEWED:
+        open_review(draft, _REVIEWED[status], ended.id, ended.because, opened_at=draft.moment.recorded_at)
+    return Receipt(MemberId(ended.id), (), ended)

@@ -14,6 +14,7 @@ from loyalty.domain.lots import OPEN_LOTS, in_draw_order, take
 from loyalty.domain.members import MEMBERS, who_may_spend
 from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import CurrencyNotAccepted, SourceMayNotForce
+from loyalty.domain.reviews import ReviewKind, open_review
 from loyalty.domain.spending import check_covered
 from loyalty.domain.state import Draft, Need
 from loyalty.operations.command import Receipt
@@ -44,7 +45,7 @@ class Redeem(NamedTuple):
     business_date: date
     discount_currency: str | None = None
     forced: bool = False
-    """It has happened already, offline: what the points do not cover is owed."""
+    """It has happened already, offline: what the points do not cover is owed, and somebody has to look at it."""
 
     def needs(self) -> tuple[Need, ...]:
         return (
@@ -81,7 +82,17 @@ class Redeem(NamedTuple):
         )
         if covered < self.points:
             id_, recorded_at = draft.mint.next(self.member_id), entry.recorded_at
-            draft.record(Event(id_, self.member_id, entry.sequence, "redemption.not_covered", recorded_at))
+            draft.record(Event(id_, self.member_id, entry.sequence, ReviewKind.NOT_COVERED.value, recorded_at))
+            open_review(
+                draft,
+                ReviewKind.NOT_COVERED,
+                entry.id,
+                self.because,
+                opened_at=recorded_at,
+                member_id=self.member_id,
+                wallet=self.wallet,
+                points=self.points - covered,
+            )
         return Receipt(self.member_id, (entry,), Redeemed(self.points, value))
 
     def _postings(self, covered: int) -> list[Posting]:

@@ -1,5 +1,6 @@
 """Refunds: a redemption is undone, whole or in part, and each point goes back to the lot it came from."""
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
@@ -79,14 +80,16 @@ class Refund(NamedTuple):
         if points > left or not left:
             raise ExceedsRedemption(f"{left} points of the redemption are left to refund.", refundable=left)
 
-        by_lot = dict(done.get("lots", {}))
+        gone = done.get("lots", {})
+        by_lot = dict(gone)
         wallet = self.redemption.wallet
         postings: list[Posting] = []
         forced = min(points, self.redemption.forced - by_lot.get(FORCED, 0))
         forgiven = min(forced, book_of(draft, self.member_id, wallet).owed)
         if forgiven:
             postings.append(posting(wallet, debit="redeemed", credit="owed", points=forgiven))
-        by_lot[FORCED] = by_lot.get(FORCED, 0) + forced
+        if forced:
+            by_lot[FORCED] = by_lot.get(FORCED, 0) + forced
         back, births = self._restore(draft, id_, points - forced, by_lot, at)
         if forced > forgiven:  # the member has repaid them since: they come back as new points
             births.append(self._anew(draft, id_, forced - forgiven))
@@ -105,7 +108,7 @@ class Refund(NamedTuple):
             postings=[*postings, *repaid],
             draws=[*back, *paying],
             births=births,
-            calculation=of(self.entry.id, points=points),
+            calculation=of(self.entry.id, points=points, lots=_since(by_lot, gone)),
         )
         watch(draft, self.member_id, *(birth.expires_at for birth in births))
         reverse(draft, self.entry.id, self.member_id, before + points, {"lots": by_lot})
@@ -169,6 +172,11 @@ class Refund(NamedTuple):
             funder=funder,
         )
         return open_lot(draft, lot)
+
+
+def _since(now: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
+    """What was counted since, where there is anything."""
+    return {name: points for name, total in now.items() if (points := total - before.get(name, 0))}
 
 
 def _spent(calculation: str) -> list[tuple[str, str, int]]:

@@ -8,12 +8,14 @@ import orjson
 
 from loyalty.domain.books import ACCOUNTS, DEBIT_NORMAL, Balance, Book
 from loyalty.domain.calendar import FOREVER, first_of_month
-from loyalty.domain.entries import NO_CAUSE, Entry, Kind, sealed
+from loyalty.domain.entries import NO_CAUSE, Entry, Kind, Posting, sealed
 from loyalty.domain.holds import HoldStatus
 from loyalty.domain.ids import EntryId, LotId
 from loyalty.domain.lots import LotState
 from loyalty.domain.members import GENESIS
 from loyalty.domain.programme import Programme
+from loyalty.domain.returns import Plan, ReturnedLine, bought_on, is_purchase, with_plan
+from loyalty.domain.reversals import Done, counted
 from loyalty.domain.tiers import kept_until, place_of, reached
 from loyalty.operations.findings import Report
 from loyalty.store.journal import EntryRows, LotRow
@@ -51,11 +53,11 @@ class _OpenLot:
 class _Held:
     """A hold as the journal has it so far, and as its row has it now."""
 
-    __slots__ = ("captured", "expires_at", "kept", "points", "status", "wallet")
+    __slots__ = ("captured", "expires_at", "kept", "points", "status")
 
-    def __init__(self, wallet: str, points: int, kept: tuple[str, int, datetime] | None) -> None:
-        self.wallet = wallet
+    def __init__(self, points: dict[str, int], kept: tuple[str, int, datetime] | None) -> None:
         self.points = points
+        """By wallet: what is held for a return can be of several."""
         self.kept = kept
         self.expires_at = FOREVER if kept is None else kept[2]
         self.status = HoldStatus.OPEN.value
@@ -65,11 +67,20 @@ class _Held:
 class _Reversed:
     """What the journal says was taken back of an entry so far, and what its row says now."""
 
-    __slots__ = ("kept", "points")
+    __slots__ = ("done", "kept", "moved_to", "points")
 
-    def __init__(self, kept: int) -> None:
+    def __init__(self, kept: tuple[int, str, str | None] | None) -> None:
         self.kept = kept
         self.points = 0
+        self.done: Done = {}
+        self.moved_to: str | None = None
+
+    @property
+    def is_as_kept(self) -> bool:
+        if self.kept is None:
+            return False
+        points, done, moved_to = self.kept
+        return (self.points, self.done, self.moved_to) == (points, orjson.loads(done), moved_to)
 
 
 class Replay:
@@ -103,9 +114,10 @@ class Replay:
         self._draw(entry)
         self._hold(rows)
         self._reverse(rows)
-        if entry.calculation is not None and entry.kind == Kind.EARN:
+        self._approved(rows)
+        if is_purchase(entry):
             self._spend(entry)
-        if entry.kind == Kind.RETURN:
+        elif entry.kind in (Kind.RETURN, Kind.REASSIGN):
             self._take_back(entry)
 
     def compare(self) -> None:
@@ -189,7 +201,8 @@ class Replay:
     def _bear(self, rows: EntryRows) -> None:
         """Invariant 3: what an entry credits from outside is in lots, one state and wallet at a time."""
         entry = rows.entry
-        if not rows.lots and entry.kind != Kind.EARN:
+        earns = entry.kind == Kind.EARN or (entry.kind == Kind.REASSIGN and is_purchase(entry))
+        if not rows.lots and not earns:
             return
         born: dict[tuple[str, str], int] = {}
         for row in rows.lots:
@@ -200,15 +213,19 @@ class Replay:
                 self._ripening.setdefault(birth.matures_at, []).append(lot)
             born[birth.wallet, lot.state] = born.get((birth.wallet, lot.state), 0) + birth.points
         credited = _sums((p.wallet, p.credit, p.points) for p in entry.postings if p.debit == "issued")
-        if entry.kind == Kind.EARN and born != credited:
+        if earns and born != credited:
             lots = ", ".join(birth.lot_id for birth in entry.births) or "none"
             self._wrong("lot", entry, 3, f"it credits {_told(credited)} and its lots ({lots}) hold {_told(born)}")
 
     def _ripen(self, entry: Entry) -> None:
         """What matures at the entry's moment becomes available, all that remains of it."""
-        ripe = [lot for lot in self._ripening.pop(entry.occurred_at, ()) if lot.remaining]
+        waiting = self._ripening.pop(entry.occurred_at, ())
+        ripe = [lot for lot in waiting if lot.remaining]
         for lot in ripe:
             lot.state = LotState.AVAILABLE.value
+        held = [lot for lot in waiting if not lot.remaining and not lot.is_as_kept]
+        if held:  # a return that is reserved may give back to them, and then they ripen late
+            self._ripening[entry.occurred_at] = held
         matured = _sums((lot.row.birth.wallet, "available", lot.remaining) for lot in ripe)
         credited = _sums((p.wallet, p.credit, p.points) for p in entry.postings if p.debit == "pending")
         if matured != credited:
@@ -250,27 +267,29 @@ class Replay:
     def _hold(self, rows: EntryRows) -> None:
         """Invariants 3 and 8: what a hold set aside leaves `held` once, by its capture or its release."""
         entry = rows.entry
-        if entry.kind == Kind.HOLD:
-            [posting] = entry.postings
+        if entry.kind in (Kind.HOLD, Kind.RESERVE):
             kept = rows.beside and rows.beside.hold
-            self._holds[entry.id] = _Held(posting.wallet, posting.points, kept)
+            self._holds[entry.id] = _Held(_by_wallet(p for p in entry.postings if p.credit == "held"), kept)
             if kept is not None and kept[2] != datetime.fromisoformat(_calculation(entry)["expires_at"]):
                 self._report.add("hold", entry.id, 8, f"it ends at {kept[2]}; its entry says otherwise")
-        elif entry.kind in (Kind.CAPTURE, Kind.RELEASE):
-            hold = self._holds.get(_of(entry))
-            if hold is None:
-                self._wrong("entry", entry, 8, "it resolves no hold of the member")
-                return
-            freed = sum(p.points for p in entry.postings if p.debit == "held")
-            if freed:
-                self._resolve(entry, hold, freed)
-            elif hold.status != HoldStatus.EXPIRED:
-                self._wrong("entry", entry, 8, "it captures late what had not ended")
-            if entry.kind == Kind.CAPTURE:
-                hold.status = HoldStatus.CAPTURED.value
-                hold.captured = sum(p.points for p in entry.postings if p.credit == "redeemed")
+            return
+        resolved = _resolves(entry)
+        if resolved is None:
+            return
+        hold = self._holds.get(resolved)
+        if hold is None:
+            self._wrong("entry", entry, 8, "it resolves no hold of the member")
+            return
+        freed = _by_wallet(p for p in entry.postings if p.debit == "held")
+        if entry.kind != Kind.CAPTURE or freed:
+            self._resolve(entry, hold, freed)
+        elif hold.status != HoldStatus.EXPIRED:
+            self._wrong("entry", entry, 8, "it captures late what had not ended")
+        if entry.kind != Kind.RELEASE:
+            hold.status = HoldStatus.CAPTURED.value
+            hold.captured = sum(p.points for p in entry.postings if p.credit == "redeemed")
 
-    def _resolve(self, entry: Entry, hold: _Held, freed: int) -> None:
+    def _resolve(self, entry: Entry, hold: _Held, freed: dict[str, int]) -> None:
         if hold.status != HoldStatus.OPEN:
             self._wrong("entry", entry, 8, f"it resolves a hold that was {hold.status} before")
         if freed != hold.points:
@@ -279,16 +298,28 @@ class Replay:
         kept = HoldStatus.EXPIRED if by_itself else HoldStatus.RELEASED
         hold.status = kept.value
 
+    def _approved(self, rows: EntryRows) -> None:
+        """Invariant 6: a correction was asked for."""
+        if rows.entry.kind == Kind.ADJUST and rows.beside is not None and rows.beside.adjustment is None:
+            self._report.add("adjustment", rows.entry.id, 6, "its row is missing")
+
     def _reverse(self, rows: EntryRows) -> None:
         """Invariant 5: no more is taken back of an entry than its row says, over all returns and refunds."""
         entry = rows.entry
         if rows.beside is not None and rows.beside.reversal is not None:
-            self._reversed[entry.id] = _Reversed(rows.beside.reversal[0])
-        if entry.kind not in (Kind.RETURN, Kind.UNSPEND):
+            self._reversed[entry.id] = _Reversed(rows.beside.reversal)
+        if entry.kind not in (Kind.RETURN, Kind.UNSPEND, Kind.REASSIGN) or is_purchase(entry):
             return
-        found = self._reversed.setdefault(_of(entry), _Reversed(0))
-        points = _calculation(entry)["points"]
-        found.points += points if isinstance(points, int) else sum(points.values())
+        stored = _calculation(entry)
+        found = self._reversed.setdefault(_of(entry), _Reversed(None))
+        if entry.kind == Kind.UNSPEND:
+            found.points += stored["points"]
+            found.done = {"lots": counted(found.done.get("lots", {}), stored["lots"].items())}
+        else:
+            lines = [ReturnedLine(**line) for line in stored["lines"]]
+            found.points += sum(stored["points"].values())
+            found.done = with_plan(found.done, Plan(lines, stored["points"]))
+            found.moved_to = stored.get("to")
 
     def _take_back(self, entry: Entry) -> None:
         """A return counts against the net spend of the day of its purchase; tiers fall at their next review only."""
@@ -308,7 +339,7 @@ class Replay:
             self._wrong("entry", entry, 6, f"it was calculated to earn {points}, its lots hold something else")
         if net_spend != sum(line["amount"] for line in calculation["lines"]):
             self._wrong("entry", entry, 6, f"its lines do not come to {net_spend}")
-        day = self._programme.calendar.business_date(entry.occurred_at)
+        day = bought_on(self._programme.calendar, entry)
         month = first_of_month(day)
         self._net_spend[month] = self._net_spend.get(month, 0) + net_spend
         self._tiers.spend(entry, year=day.year, amount=net_spend)
@@ -376,7 +407,8 @@ class Replay:
                 )
                 self._report.add("hold", id_, 8, problem)
             if hold.status == HoldStatus.OPEN:
-                held[hold.wallet] = held.get(hold.wallet, 0) + hold.points
+                for wallet, points in hold.points.items():
+                    held[wallet] = held.get(wallet, 0) + points
         for wallet, book in self._rows.books.items():
             if book.held != held.get(wallet, 0):
                 row = f"{self._rows.member.id} {wallet}"
@@ -386,9 +418,9 @@ class Replay:
         """Invariant 5."""
         self._report.checked["reversal"] += len(self._reversed)
         for id_, found in self._reversed.items():
-            if found.points != found.kept:
-                problem = f"{found.kept} points were taken back by it; the journal says {found.points}"
-                self._report.add("reversal", id_, 5, problem)
+            if not found.is_as_kept:
+                mine = (found.points, found.done, found.moved_to)
+                self._report.add("reversal", id_, 5, f"it says {found.kept}; the journal says {mine}")
 
     def _compare_spend(self) -> None:
         kept = self._rows.net_spend
@@ -505,6 +537,22 @@ def _calculation(entry: Entry) -> dict[str, Any]:
 def _of(entry: Entry) -> str:
     """The earlier entry that this one concerns."""
     return str(_calculation(entry).get("of"))
+
+
+def _resolves(entry: Entry) -> str | None:
+    """The hold that the entry resolves."""
+    if entry.kind in (Kind.CAPTURE, Kind.RELEASE):
+        return _of(entry)
+    reservation: str | None = _calculation(entry).get("reservation") if entry.kind == Kind.RETURN else None
+    return reservation
+
+
+def _by_wallet(postings: Iterable[Posting]) -> dict[str, int]:
+    """Points of the postings by wallet."""
+    sums: dict[str, int] = {}
+    for posting in postings:
+        sums[posting.wallet] = sums.get(posting.wallet, 0) + posting.points
+    return sums
 
 
 def _sums(parts: Iterable[tuple[str, str, int]]) -> dict[tuple[str, str], int]:

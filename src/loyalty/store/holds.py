@@ -11,7 +11,7 @@ from loyalty.domain.ids import EntryId, LotId, MemberId, bucket_of
 from loyalty.domain.state import State
 from loyalty.store.lots import COLUMNS as LOT_COLUMNS
 from loyalty.store.parts import Insert, Load, Update, Write, keys, look_up, rows_of
-from loyalty.store.schema import BIGINT, SMALLINT, TEXT, TIMESTAMPTZ, UUID, ledger_table
+from loyalty.store.schema import BIGINT, JSON, SMALLINT, TEXT, TIMESTAMPTZ, UUID, ledger_table
 
 hold = ledger_table(
     "hold",
@@ -23,15 +23,17 @@ hold = ledger_table(
     captured=BIGINT,
     opened_at=TIMESTAMPTZ,
     expires_at=TIMESTAMPTZ,
+    reserved=JSON,
 )
 COLUMNS = [
-    *(f"h.{name}" for name in Hold._fields if name != "draws"),
+    *(f"h.{name}" for name in Hold._fields if name not in ("reserved", "draws")),
+    "h.reserved::text",
     """(select array_agg(row(d.lot_id, d.wallet, d.points) order by d.number)
           from draw d
          where d.bucket = h.bucket and d.programme_id = h.programme_id and d.entry_id = h.id)""",
 ]
 
-_INSERT = Insert(hold)
+_INSERT = Insert(hold, row_type="hold_row_2")
 _UPDATE = Update(hold, key=["id"], changed=["status", "captured"])
 _BY_ID = f"""from {keys(bucket="hold_buckets", id="hold_ids")}
         join hold h on h.bucket = k.bucket and h.programme_id = k.programme_id and h.id = k.id"""

@@ -91,8 +91,8 @@ class Beside(NamedTuple):
 
     hold: tuple[str, int, datetime] | None
     """Status, points captured, when it ends."""
-    reversal: tuple[int, str] | None
-    """Points taken back, and of what (JSON text)."""
+    reversal: tuple[int, str, str | None] | None
+    """Points taken back, of what (JSON text), and the entry that a purchase was reassigned to."""
     adjustment: str | None
     """Its status."""
 

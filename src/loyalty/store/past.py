@@ -108,9 +108,9 @@ _LOTS = text(
     # Backwards from now, so that no index on the draws of a lot is needed: the open lots, and those that a later entry
     # has drawn, without what later entries did. A lot matures with the first entry after its own that settles its
     # moment; none does so before its time, which spares most lots the look through the entries between.
-    # Each step is fenced (`offset 0`), so that rows are reached by their whole key however little there is. Lots and what
-    # was done to them are put together by grouping: Postgres believes both to be few, and would join them row by row,
-    # which takes seconds for a member with thousands of each.
+    # Each step is fenced (`offset 0`), so that rows are reached by their whole key however little there is. Lots and
+    # what was done to them are put together by grouping: Postgres believes both to be few, and would join them row by
+    # row, which takes seconds for a member with thousands of each.
     f"""
     with later as materialized (
         select e.id, e.kind, e.occurred_at
@@ -173,9 +173,9 @@ _HOLDS = text(
          where h.bucket = :the_bucket and h.programme_id = :{PROGRAMME} and h.member_id = :the_member
            and h.status = 'open'
          union
-        select (e.calculation ->> 'of')::uuid from entry e
+        select coalesce(e.calculation ->> 'reservation', e.calculation ->> 'of')::uuid from entry e
          where e.bucket = :the_bucket and e.programme_id = :{PROGRAMME} and e.member_id = :the_member
-           and e.sequence > :the_sequence and e.kind in ('capture', 'release')
+           and e.sequence > :the_sequence and e.kind in ('capture', 'release', 'return')
            and exists (
                select from posting p
                 where p.bucket = e.bucket and p.programme_id = e.programme_id and p.entry_id = e.id

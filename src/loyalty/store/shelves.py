@@ -3,7 +3,7 @@
 Adding a noun takes a domain file, a store file and its lines here: what it wants, how it is placed, what it writes.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -18,13 +18,27 @@ from loyalty.domain.ids import MemberId
 from loyalty.domain.journal import Event
 from loyalty.domain.lots import EVERYTHING, LOTS, OPEN_LOTS, UNSEEN_DUE, LotState
 from loyalty.domain.members import MEMBERS, Member
-from loyalty.domain.parked import PARKED
+from loyalty.domain.parked import PARKED, WAITING_FOR
 from loyalty.domain.persons import Consent, Person
 from loyalty.domain.programme import Programme
 from loyalty.domain.reversals import REVERSALS
+from loyalty.domain.reviews import REVIEWS
 from loyalty.domain.state import Need, Shelf, State
 from loyalty.domain.tiers import NET_SPEND, TierStep
-from loyalty.store import adjustments, books, claims, holds, journal, lots, members, parked, persons, reversals, tiers
+from loyalty.store import (
+    adjustments,
+    books,
+    claims,
+    holds,
+    journal,
+    lots,
+    members,
+    parked,
+    persons,
+    reversals,
+    reviews,
+    tiers,
+)
 from loyalty.store.database import fetch_one
 from loyalty.store.parts import PROGRAMME, Load, Write, load_statement, write_statement
 from loyalty.store.schema import INTEGER, Plain
@@ -60,7 +74,18 @@ async def lock(
 
     Returns the database's time before the first lock.
     """
-    return await members.lock(connection, programme.id, (need.key for need in needs.get(MEMBERS, ())), into)
+    began = await members.lock(connection, programme.id, (need.key for need in needs.get(MEMBERS, ())), into)
+    for shelf, lock_ in _ALSO_LOCKED:
+        if shelf in needs:
+            await lock_(connection, programme.id, (need.key for need in needs[shelf]), into)
+    return began
+
+
+_ALSO_LOCKED: tuple[tuple[Shelf[Any, Any], Callable[..., Awaitable[None]]], ...] = (
+    (PARKED, parked.lock),
+    (REVIEWS, reviews.lock),
+)
+"""Rows that belong to no member, so that no member's lock guards them; in this order, after the members."""
 
 
 async def find(
@@ -158,7 +183,7 @@ _WANTS = (
     _want_open_holds,
     _keyed(REVERSALS, reversals.load, reversals.place),
     _keyed(ADJUSTMENTS, adjustments.load, adjustments.place),
-    _keyed(PARKED, parked.load, parked.place),
+    _keyed(WAITING_FOR, parked.load_waiting, parked.place_waiting),
     _want_spend,
 )
 
@@ -268,6 +293,7 @@ def _writes(batch: State, loaded: State, recorded_at: datetime) -> Iterable[Writ
     yield from reversals.write(*_values(of(REVERSALS)))
     yield from adjustments.write(*_values(of(ADJUSTMENTS)))
     yield from parked.write(*_values(of(PARKED)))
+    yield from reviews.write(*_values(of(REVIEWS)))
     yield from tiers.write(*of(NET_SPEND))
     yield from journal.write_entries(facts.get(Entry, ()))
     yield from tiers.write_steps(facts.get(TierStep, ()))

@@ -1,70 +1,97 @@
-"""Curing what is parked: a return whose sale has come since is done; one whose time is over is given up."""
+"""Curing what is parked: an event whose sale or member has come since is done; one whose time is over is given up.
 
+Most events wait in vain. Postgres looks at them, a page in a statement, and says only for which something has come.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
 
-import uuid_utils
-
-from loyalty.domain.claims import ReferenceKind, reference_key
 from loyalty.domain.entries import Entry
-from loyalty.domain.ids import FactId
-from loyalty.domain.parked import ParkedReturn, ParkedStatus
+from loyalty.domain.ids import FactId, MemberId
+from loyalty.domain.parked import ParkedEvent
 from loyalty.domain.programme import Programme
-from loyalty.domain.refusals import Refusal
-from loyalty.domain.state import Moment
-from loyalty.operations.command import Command, Receipt
-from loyalty.operations.door import Answer, Submission
 from loyalty.operations.lanes import Lanes
-from loyalty.operations.park import Cure, GiveUp
-from loyalty.operations.returns import Return
-from loyalty.store import claims, journal, parked
+from loyalty.operations.park import Lapse, cure_of
+from loyalty.store import parked, purchases
 from loyalty.store.database import Database
+from loyalty.worker.unasked import decided, unasked
 
+LOOKED_AT = 2_000
+"""Events that wait, looked at in one statement."""
 AT_A_TIME = 100
-_FIRST = (datetime(1, 1, 1, tzinfo=UTC), FactId("0" * 32))
+"""Events loaded and ended at a time: each may be as large as an order."""
+
+T = TypeVar("T")
+HaveCome = Callable[..., Awaitable[tuple[dict[FactId, T], FactId | None]]]
+"""A read of `store/parked.py`: what has come for whom, beyond a place, and the next place."""
 
 
 async def cure_parked(database: Database, lanes: Lanes, programme: Programme) -> int:
-    """Cure or give up every parked return that can be; how many there were. Two at once are harmless."""
-    total, place = 0, _FIRST
-    while True:
+    """Cure or give up every parked event that can be; how many there were. Two at once are harmless.
+
+    Accruals come first: a return may wait for a sale that waits itself.
+    """
+    ended = await _cure_accruals(database, lanes, programme)
+    ended += await _cure_returns(database, lanes, programme)
+    return ended + await _give_up(database, lanes, programme)
+
+
+async def _cure_accruals(database: Database, lanes: Lanes, programme: Programme) -> int:
+    """Somebody is known by the identity now."""
+    ended = 0
+    async for members in _come(database, programme, parked.members_that_came):
         async with database.snapshot(programme.id) as connection:
-            found = await parked.waiting(connection, programme.id, after=place, at_most=AT_A_TIME)
-            sales = await claims.find_references(connection, programme.id, [one.awaits for one in found])
-            entries = {id_: await journal.find(connection, programme.id, id_) for id_ in set(sales.values())}
-        for one in found:
-            sale = entries.get(sales[one.awaits]) if one.awaits in sales else None
-            if sale is not None:
-                answer = await _submit(lanes, programme, Cure(one, _asked(programme, one, sale)), one)
-                refusal = answer.outcome
-                if isinstance(refusal, Refusal) and not refusal.curable:
-                    await _submit(lanes, programme, GiveUp(one, ParkedStatus.REFUSED, refusal.code), one)
-                total += 1
-            elif one.until <= datetime.now(UTC):
-                await _submit(lanes, programme, GiveUp(one, ParkedStatus.LAPSED, None), one)
-                total += 1
-        if len(found) < AT_A_TIME:
-            return total
-        place = (found[-1].parked_at, found[-1].id)
+            events = await parked.find_all(connection, programme.id, list(members))
+        ended += await _cure(lanes, programme, [(one, members[one.id]) for one in events])
+    return ended
 
 
-def _asked(programme: Programme, one: ParkedReturn, sale: Entry) -> Return:
-    day = programme.calendar.business_date(one.occurred_at)
-    source, reference = one.because.source or "", one.because.reference or ""
-    return Return(
-        purchase=sale,
-        lines=one.lines,
-        because=one.because,
-        reference=reference_key(programme, ReferenceKind.RETURN, source=source, reference=reference, day=day),
-        business_date=day,
-        bought_on=programme.calendar.business_date(sale.occurred_at),
+async def _cure_returns(database: Database, lanes: Lanes, programme: Programme) -> int:
+    """The sale is there now."""
+    ended = 0
+    async for sales in _come(database, programme, parked.sales_that_came):
+        async with database.snapshot(programme.id) as connection:
+            events = await parked.find_all(connection, programme.id, list(sales))
+            entries = {id_: await purchases.find(connection, programme.id, id_) for id_ in set(sales.values())}
+        found = ((one, entries[sales[one.id]]) for one in events)
+        ended += await _cure(lanes, programme, [(one, entry) for one, entry in found if entry is not None])
+    return ended
+
+
+async def _come(database: Database, programme: Programme, have_come: HaveCome[T]) -> AsyncIterator[dict[FactId, T]]:
+    """What has come for those that wait, the longest first, `AT_A_TIME`."""
+    place: FactId | None = parked.BEFORE_ALL_PARKED
+    while place is not None:
+        async with database.snapshot(programme.id) as connection:
+            came, place = await have_come(connection, programme.id, after=place, at_most=LOOKED_AT)
+        pairs = list(came.items())
+        for start in range(0, len(pairs), AT_A_TIME):
+            yield dict(pairs[start : start + AT_A_TIME])
+
+
+async def _cure(lanes: Lanes, programme: Programme, found: Sequence[tuple[ParkedEvent, Entry | MemberId]]) -> int:
+    now = datetime.now(UTC)
+    return await decided(
+        lanes,
+        [
+            unasked(programme, cure_of(programme, one, what), occurred_at=one.occurred_at, recorded_at=now)
+            for one, what in found
+        ],
     )
 
 
-async def _submit(lanes: Lanes, programme: Programme, command: Command, one: ParkedReturn) -> Answer:
-    moment = Moment(FactId(uuid_utils.uuid7().hex), one.occurred_at, datetime.now(UTC))
-    [answer] = lanes.submit_bulk([Submission(programme, command, moment, _say_nothing)])
-    return await answer
-
-
-def _say_nothing(_: Receipt | Refusal) -> tuple[int, bytes]:
-    return 200, b""
+async def _give_up(database: Database, lanes: Lanes, programme: Programme) -> int:
+    """Give up those whose time is over. A batch that makes no headway ends it, as in `settling.py`."""
+    ended = 0
+    seen: set[FactId] = set()
+    while True:
+        now = datetime.now(UTC)
+        async with database.snapshot(programme.id) as connection:
+            late = await parked.overdue(connection, programme.id, now, at_most=AT_A_TIME)
+            if seen.issuperset(late):
+                return ended
+            events = await parked.find_all(connection, programme.id, late)
+        seen.update(late)
+        lapses = [unasked(programme, Lapse(one), occurred_at=one.occurred_at, recorded_at=now) for one in events]
+        ended += await decided(lanes, lapses)

@@ -1,0 +1,171 @@
+"""Returns in two steps: hold what a return takes back while the money is refunded, then confirm or cancel it."""
+
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+
+import orjson
+
+from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
+from loyalty.domain.credit import release
+from loyalty.domain.entries import NO_CAUSE, Because, Entry, Kind
+from loyalty.domain.holds import HOLDS, Hold, HoldStatus, check_may_open, open_hold
+from loyalty.domain.ids import EntryId, MemberId
+from loyalty.domain.journal import write_entry
+from loyalty.domain.refusals import ReservationExpired, ReservationNotFound, ReservationResolved
+from loyalty.domain.reservations import Reservation, as_text, open_plans, reservation_of
+from loyalty.domain.returns import ReturnedLine, planned, take_back
+from loyalty.domain.state import Draft, Need
+from loyalty.operations.command import Receipt
+from loyalty.operations.hold import needs_of_hold
+from loyalty.operations.returns import (
+    Returned,
+    calculation,
+    come_back,
+    foretold,
+    needs_of_return,
+    shortfall_of,
+    told,
+)
+
+
+class Reserved(NamedTuple):
+    """What a return in two steps tells the till."""
+
+    hold: Hold
+    returned: Returned
+    """What it takes, or will take once it is confirmed."""
+
+
+class Reserve(NamedTuple):
+    """Hold what the returned part of a purchase earned until it is confirmed, or for as long as it `lasts`."""
+
+    purchase: Entry
+    lines: tuple[ReturnedLine, ...] | None
+    lasts: timedelta
+    because: Because
+    reference: ReferenceKey
+    business_date: date
+    bought_on: date
+
+    @property
+    def member_id(self) -> MemberId:
+        return self.purchase.member_id
+
+    def needs(self) -> tuple[Need, ...]:
+        return (*needs_of_return(self.purchase, self.bought_on), Need(REFERENCES, self.reference))
+
+    def decide(self, draft: Draft, at: datetime) -> Receipt:
+        """The points are held, pending ones too. Raises as a return, and TooManyHolds."""
+        shortfall = shortfall_of(draft, self.member_id)
+        id_ = EntryId(draft.mint.next(self.member_id))
+        take_reference(draft, self.reference, id_)
+        check_may_open(draft, self.member_id)
+        plan = planned(draft, self.purchase, self.lines, reserved=open_plans(draft, self.purchase))
+        taken = take_back(draft, self.purchase, plan.points, to="held")
+        reserved = as_text(Reservation(self.purchase.id, plan))
+        expires_at = at + self.lasts
+        entry = write_entry(
+            draft,
+            self.member_id,
+            Kind.RESERVE,
+            id_=id_,
+            occurred_at=draft.moment.occurred_at,
+            accounting_date=self.business_date,
+            because=self.because,
+            postings=taken.postings,
+            draws=taken.draws,
+            calculation=orjson.dumps({"expires_at": expires_at, "reserved": orjson.Fragment(reserved)}).decode(),
+        )
+        hold = Hold(
+            id=id_,
+            member_id=self.member_id,
+            wallet=None,
+            points=sum(draw.points for draw in taken.draws),
+            status=HoldStatus.OPEN.value,
+            captured=0,
+            opened_at=at,
+            expires_at=expires_at,
+            reserved=reserved,
+            draws=tuple(taken.draws),
+        )
+        open_hold(draft, hold)
+        return Receipt(self.member_id, (entry,), Reserved(hold, foretold(taken, shortfall)))
+
+
+class Confirm(NamedTuple):
+    """The money was refunded: take the points that were held for it, and what they do not cover as a return does."""
+
+    hold: Hold
+    """As it was found: only what never changes of it is relied on."""
+    purchase: Entry
+    business_date: date
+    bought_on: date
+
+    @property
+    def member_id(self) -> MemberId:
+        return self.hold.member_id
+
+    def needs(self) -> tuple[Need, ...]:
+        return (*needs_of_return(self.purchase, self.bought_on), *needs_of_hold(self.hold))
+
+    def decide(self, draft: Draft, at: datetime) -> Receipt:
+        """The points are taken back. Raises ReservationNotFound, ReservationResolved, ReservationExpired."""
+        hold, reservation = _open(draft, self.hold)
+        shortfall = shortfall_of(draft, self.member_id)
+        taken = take_back(draft, self.purchase, reservation.plan.points, shortfall=shortfall, held=hold.draws)
+        confirmed = hold._replace(status=HoldStatus.CAPTURED.value)
+        draft.put(HOLDS, hold.id, confirmed)
+        entry = write_entry(
+            draft,
+            self.member_id,
+            Kind.RETURN,
+            occurred_at=draft.moment.occurred_at,
+            accounting_date=self.business_date,
+            because=NO_CAUSE,
+            postings=taken.postings,
+            draws=taken.draws,
+            calculation=calculation(self.purchase, reservation.plan, self.bought_on, reservation=hold.id),
+        )
+        come_back(draft, self.purchase, reservation.plan, self.bought_on)
+        return Receipt(self.member_id, (entry,), Reserved(confirmed, told(taken, shortfall)))
+
+
+class Cancel(NamedTuple):
+    """Nothing came back after all: give up what was held for it."""
+
+    hold: Hold
+    """As it was found: only what never changes of it is relied on."""
+    business_date: date
+
+    @property
+    def member_id(self) -> MemberId:
+        return self.hold.member_id
+
+    def needs(self) -> tuple[Need, ...]:
+        return needs_of_hold(self.hold)
+
+    def decide(self, draft: Draft, at: datetime) -> Receipt:
+        """The points are where they were. Raises as `Confirm`."""
+        hold, _ = _open(draft, self.hold)
+        entry = release(
+            draft,
+            hold,
+            HoldStatus.RELEASED,
+            occurred_at=draft.moment.occurred_at,
+            accounting_date=self.business_date,
+        )
+        cancelled = hold._replace(status=HoldStatus.RELEASED.value)
+        return Receipt(self.member_id, (entry,), cancelled)
+
+
+def _open(draft: Draft, asked: Hold) -> tuple[Hold, Reservation]:
+    """The reservation as it is now. Raises ReservationNotFound, ReservationResolved, ReservationExpired."""
+    hold = draft.get(HOLDS, asked.id)
+    reservation = None if hold is None else reservation_of(hold)
+    if hold is None or reservation is None:
+        raise ReservationNotFound("There is no such reserved return in this programme.")
+    if hold.status == HoldStatus.EXPIRED:
+        raise ReservationExpired("The reserved return has ended; nothing was taken back.", expires_at=hold.expires_at)
+    if hold.status != HoldStatus.OPEN:
+        raise ReservationResolved("The reserved return was confirmed or cancelled before.")
+    return hold, reservation

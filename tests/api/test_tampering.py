@@ -1,0 +1,226 @@
+"""Whoever changes a row behind the ledger's back is told on, whatever the table and the column; or we say why not.
+
+Every column of every table is changed once, as a superuser, and every table loses a row and gets one too many. Either
+Postgres refuses it (a constraint), or `verify` names the table; what neither does is listed here, with the reason.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import NamedTuple
+
+import httpx2
+import pytest
+import pytest_asyncio
+from fastapi import FastAPI
+from sqlalchemy import text
+from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from loyalty.demo import DEMO
+from loyalty.domain.programme import Programme
+from loyalty.operations.verify import verify
+from loyalty.store.database import Database
+from tests.api.conftest import Contract, Shop, keys_for
+from tests.api.test_verify_every_verb import a_day_of_every_verb
+from tests.conftest import kept_programme
+
+NOWHERE_ELSE = "nothing else keeps it"
+A_PERSON = "personal data is sealed; the ledger does not know it"
+NOT_YET = (
+    "what waits, for its approval or its member, is not in the journal yet; once it is, a test of `verify` changes it"
+)
+ITS_ORDER = "only the order counts, and that the hash covers"
+TOLD_ONCE = "an event of no entry, such as a request for approval, is told nowhere else"
+FOR_A_WHILE = "an answer is kept for a while only, and is no part of the ledger"
+
+UNSEEN: Mapping[str, str] = {
+    **{f"adjustment.{name}": NOWHERE_ELSE for name in ("requested_by", "decided_by", "requested_at")},
+    **{f"adjustment.{name}": NOT_YET for name in ("wallet", "points", "reason")},
+    "adjustment +": NOT_YET,
+    "consent.*": A_PERSON,
+    "person.sealed": A_PERSON,
+    "person -": A_PERSON,
+    "person.programme_id": A_PERSON,
+    "draw.number": ITS_ORDER,
+    "posting.number": ITS_ORDER,
+    "parked_event.*": NOT_YET,
+    "event -": TOLD_ONCE,
+    "event.programme_id": TOLD_ONCE,
+    "member.due_at": "it may be early: then somebody is looked at for nothing",
+    **{f"review.{name}": NOWHERE_ELSE for name in ("opened_at", "resolved_by", "resolved_at", "reason")},
+    "identity.*": "whose an identity is, only its row says; but for the card number",
+    "identity +": "any member may have another identity",
+    "event.xid": "the order in which followers see it",
+    "member.store": NOWHERE_ELSE,
+    "member.enrolled_at": NOWHERE_ELSE,
+    "replay.*": FOR_A_WHILE,
+}
+"""`table.column`, `table -` (a row lost), `table +` (a row too many), or `table.*` for all of these."""
+
+NOT_THE_LEDGERS = {"programme", "api_key", "alembic_version"}
+"""Settings, keys, and where the migrations stand."""
+
+TABLES = (
+    *("adjustment", "book", "consent", "draw", "entry", "event", "hold", "identity", "lot", "member", "net_spend"),
+    *("parked_event", "person", "posting", "reference", "replay", "reversal", "review", "tier_step"),
+)
+CHANGED_BY_TYPE = {
+    "smallint": "((coalesce({0}, 0) + 1) % 256)::smallint",
+    "integer": "coalesce({0}, 0) + 1",
+    "bigint": "coalesce({0}, 0) + 1",
+    "text": "coalesce({0}, '') || 'x'",
+    "uuid": "overlay(coalesce({0}, gen_random_uuid())::text placing 'ff' from 1 for 2)::uuid",
+    "timestamp with time zone": "coalesce({0}, now()) + interval '1 second'",
+    "date": "{0} + 1",
+    "bytea": "sha256({0})",
+    "json": "json_build_object('points', 1)",
+    "xid8": "'1'::xid8",
+}
+
+
+class Column(NamedTuple):
+    name: str
+    type: str
+
+
+class Ground:
+    """A programme with a day of every verb, and a superuser who can do everything and leaves no trace."""
+
+    def __init__(self, owner: AsyncEngine, database: Database, shop: Shop, other: Programme) -> None:
+        self._owner = owner
+        self._database = database
+        self._programme = shop.programme
+        self._other = other
+        self.buckets: set[int] = set()
+
+    async def look(self) -> None:
+        """Find out which buckets there is anything in."""
+        async with self._owner.connect() as connection:
+            for table in TABLES:
+                found = await connection.execute(
+                    text(f"select distinct bucket from {table} where programme_id = :p"), {"p": self._programme.id}
+                )
+                self.buckets.update(found.scalars())
+
+    async def tries(self, table: str) -> list[str]:
+        """Change, lose and add rows of the table; whatever nobody noticed."""
+        unseen = []
+        async with self._owner.connect() as connection:
+            columns = await _columns(connection, table)
+            count = await self._count(connection, table)
+            await connection.rollback()
+        assert count, f"the day leaves something in {table}"
+        ways = [(f"{table}.{column.name}", column) for column in columns]
+        for row in sorted({0, count // 2, count - 1}):
+            for what, changed in [*ways, (f"{table} -", None), (f"{table} +", None)]:
+                if not await self._notices(table, row, columns, what, changed=changed):
+                    unseen.append(what)
+        return unseen
+
+    async def _notices(self, table: str, row: int, columns: list[Column], what: str, *, changed: Column | None) -> bool:
+        """Whether Postgres refuses the change, or `verify` finds it. Afterwards all is as it was."""
+        async with self._owner.connect() as connection:
+            at = await connection.scalar(
+                text(f"select ctid::text from {table} where programme_id = :p order by 1 offset :n limit 1"),
+                {"p": self._programme.id, "n": row},
+            )
+            names = ", ".join(column.name for column in columns)
+            await connection.execute(text("drop table if exists pg_temp.saved"))
+            await connection.execute(
+                text(f"create temp table saved as select {names} from {table} where ctid = '{at}'::tid")
+            )
+            await connection.commit()
+            try:
+                left = await self._tamper(connection, table, at, columns, what, changed)
+                await connection.commit()
+            except (IntegrityError, DataError):
+                await connection.rollback()
+                return True
+            assert (await connection.scalar(text("select count(*) from pg_temp.saved"))) == 1
+            report = await verify(self._database, self._programme, buckets=sorted(self.buckets))
+            if left is not None:
+                await connection.execute(text(f"delete from {table} where ctid = '{left}'::tid"))
+            if not what.endswith("+"):
+                await connection.execute(text(f"insert into {table} ({names}) select {names} from pg_temp.saved"))
+            await connection.commit()
+        return not report.sound
+
+    async def _tamper(
+        self, connection: AsyncConnection, table: str, at: str, columns: list[Column], what: str, changed: Column | None
+    ) -> str | None:
+        """Where the row is that must go afterwards."""
+        if what.endswith(" -"):
+            await connection.execute(text(f"delete from {table} where ctid = '{at}'::tid"))
+            return None
+        if changed is not None:
+            value = str(self._other.id) if changed.name == "programme_id" else _changed(changed)
+            statement = f"update {table} set {changed.name} = {value} where ctid = '{at}'::tid returning ctid::text"
+        else:
+            key = await _last_of_key(connection, table)
+            names = ", ".join(column.name for column in columns)
+            values = ", ".join(_changed(one) if one.name == key else one.name for one in columns)
+            statement = f"insert into {table} ({names}) select {values} from pg_temp.saved returning ctid::text"
+        left: str = (await connection.execute(text(statement))).scalar_one()
+        return left
+
+    async def _count(self, connection: AsyncConnection, table: str) -> int:
+        found = await connection.scalar(
+            text(f"select count(*) from {table} where programme_id = :p"), {"p": self._programme.id}
+        )
+        return int(found or 0)
+
+    async def is_sound(self) -> bool:
+        return (await verify(self._database, self._programme)).sound
+
+
+def _changed(column: Column) -> str:
+    return CHANGED_BY_TYPE[column.type].format(column.name)
+
+
+async def _columns(connection: AsyncConnection, table: str) -> list[Column]:
+    found = await connection.execute(
+        text(
+            "select column_name, data_type from information_schema.columns where table_schema = 'public'"
+            " and table_name = :t and is_generated = 'NEVER' order by ordinal_position"
+        ),
+        {"t": table},
+    )
+    return [Column(*row) for row in found]
+
+
+async def _last_of_key(connection: AsyncConnection, table: str) -> str:
+    found = await connection.scalar(
+        text(
+            "select a.attname from pg_index i join pg_attribute a on a.attrelid = i.indrelid"
+            " and a.attnum = i.indkey[i.indnkeyatts - 1] where i.indrelid = cast(:t as regclass) and i.indisprimary"
+        ),
+        {"t": table},
+    )
+    return str(found)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def ground(
+    owner: AsyncEngine, http: httpx2.AsyncClient, contract: Contract, app: FastAPI
+) -> AsyncIterator[Ground]:
+    programme = await kept_programme(owner, DEMO._replace(adjustment_limit=100, currency="CNY"))
+    shop = Shop(programme, http, contract, await keys_for(owner, programme))
+    await a_day_of_every_verb(shop, app, owner)
+    ground = Ground(owner, app.state.service.database, shop, await kept_programme(owner, DEMO))
+    await ground.look()
+    assert await ground.is_sound()
+    yield ground
+    assert await ground.is_sound(), "everything was put back"
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_whatever_is_changed_in_a_table_is_noticed(ground: Ground, table: str) -> None:
+    unseen = [what for what in await ground.tries(table) if what not in UNSEEN and f"{table}.*" not in UNSEEN]
+    assert unseen == []
+
+
+async def test_every_table_is_tried(owner: AsyncEngine) -> None:
+    async with owner.connect() as connection:
+        found = await connection.execute(
+            text("select table_name from information_schema.tables where table_schema = 'public'")
+        )
+        assert set(found.scalars()) == {*TABLES, *NOT_THE_LEDGERS}

@@ -1,0 +1,35 @@
+"""Words that are stored, published or sent: whoever has read one must be able to read it for ever."""
+
+from enum import StrEnum
+
+import pytest
+
+from loyalty.domain.adjustments import Decision
+from loyalty.domain.claims import ReferenceKind
+from loyalty.domain.holds import HoldStatus
+from loyalty.domain.lots import LotState
+from loyalty.domain.members import Status
+from loyalty.domain.parked import ParkedStatus
+from loyalty.domain.persons import RESERVED_CHANNELS
+from loyalty.domain.reviews import ReviewKind, ReviewStatus
+
+
+@pytest.mark.parametrize(
+    ("words", "published"),
+    [
+        (Status, "active earn_only frozen closed"),
+        (LotState, "pending available"),
+        (HoldStatus, "open captured released expired"),
+        (ReferenceKind, "accrual redemption hold return refund adjustment transfer reassignment"),
+        (Decision, "awaiting_approval approved rejected"),
+        (ParkedStatus, "waiting cured refused lapsed"),
+        (ReviewKind, "redemption.not_covered parked.refused parked.lapsed"),
+        (ReviewStatus, "open resolved"),
+    ],
+)
+def test_the_words_of_states_and_kinds_are_as_published(words: type[StrEnum], published: str) -> None:
+    assert list(words) == published.split()
+
+
+def test_nobody_binds_a_card_number_or_a_phone_as_a_channel_of_its_own() -> None:
+    assert {"programme", "phone"} == RESERVED_CHANNELS
