@@ -48,7 +48,7 @@ TOP_TIER = 10**12
 GROWN = PROGRAMME._replace(
     transfers=True,
     adjustment_limit=40,
-    forced_sources=frozenset({"tour-offline"}),
+    forced_sources=frozenset({"tour"}),
     ladder=(Rung("member", 0), Rung("silver", 100_000), Rung("gold", TOP_TIER)),
 )
 """With every verb within reach: for histories that fill every table. Its members rise, some purchases cost a step."""

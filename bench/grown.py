@@ -12,16 +12,18 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
-from bench.deep import DEEP_CARD, live_deeply
+from bench.deep import live_deeply
 from bench.ground import GROWN, HERE, RUNNER, SETTINGS, Ground
 from bench.histories import LOADING, load_histories
-from bench.members import load_members
+from bench.members import card, load_members
 from loyalty.api.access import new_key
 from loyalty.config import Settings
 from loyalty.embedded import EmbeddedPostgres
 from loyalty.store import migrations, seeding
 from loyalty.store.sealing import Sealer
 
+LARGE = {**SETTINGS, "shared_buffers": "4GB"}
+"""As for the other rows, with as much memory as one gives a database of this size."""
 EMPTY_DB, GROWN_DB = "empty", "grown"
 CLEANER = "loyalty_cleaner"
 
@@ -78,7 +80,7 @@ def grown_ground(options: argparse.Namespace) -> Iterator[Sites]:
         if not (room / _TOLD).exists():
             _load(room, options)
         told = json.loads((room / _TOLD).read_text())
-        postgres = EmbeddedPostgres.start(room / "postgres", settings=SETTINGS)
+        postgres = EmbeddedPostgres.start(room / "postgres", settings=LARGE)
         try:
             _warm(postgres)
             empty, grown = asyncio.run(_sites(postgres, Path(passing), told["members"]))
@@ -127,21 +129,29 @@ async def _create(postgres: EmbeddedPostgres, database: str) -> None:
     """A database of this name, new and migrated."""
     postgres.run("dropdb", "--if-exists", database)
     postgres.run("createdb", database)
+    await _migrate(postgres, database)
+
+
+async def _migrate(postgres: EmbeddedPostgres, database: str) -> None:
     logins = (("loyalty_run", postgres.url(RUNNER, database)), ("loyalty_clean", postgres.url(CLEANER, database)))
     await migrations.upgrade(postgres.url(database=database), *logins)
 
 
 async def _sites(postgres: EmbeddedPostgres, passing: Path, members: int) -> tuple[Site, Site]:
     """The database that was loaded, and beside it one that is empty, made anew: a run leaves entries in it."""
+    await _migrate(postgres, GROWN_DB)  # an earlier commit may have loaded it
     await _create(postgres, EMPTY_DB)
     programme = await seeding.ensure_programme(postgres.url(database=EMPTY_DB), GROWN)
     async with connected(postgres, EMPTY_DB) as connection:
         await load_members(connection, programme.id, members)
         await connection.execute("vacuum analyze member, identity, book, lot")
-    return await _site(postgres, EMPTY_DB, passing), await _site(postgres, GROWN_DB, passing)
+    return await _site(postgres, EMPTY_DB, members, passing), await _site(postgres, GROWN_DB, members, passing)
 
 
-async def _site(postgres: EmbeddedPostgres, database: str, passing: Path) -> Site:
+_MEMBERS: Final = "select id from member where number between $1 and $2 order by number"
+
+
+async def _site(postgres: EmbeddedPostgres, database: str, members: int, passing: Path) -> Site:
     """The database as it stands, with keys of this run."""
     owner, secret = postgres.url(database=database), secrets.token_hex(32)
     programme = await seeding.ensure_programme(owner, GROWN)
@@ -150,7 +160,8 @@ async def _site(postgres: EmbeddedPostgres, database: str, passing: Path) -> Sit
     await seeding.add_keys(owner, [key for _, key in keys])
     (till, first, second) = (token for token, _ in keys)
     async with connected(postgres, database) as connection:
-        found = await connection.fetch("select id from member where number <> $1 order by number", DEEP_CARD)
+        # Not those that joined for an earlier tour, nor the one with the long history.
+        found = await connection.fetch(_MEMBERS, card(0), card(members - 1))
     member_ids = passing / f"members-{database}"
     member_ids.write_text("".join(f"{row[0].hex}\n" for row in found))
     ground = Ground(postgres, programme, secret, till, len(found), member_ids, passing, database)

@@ -25,7 +25,7 @@ from bench.members import card
 from loyalty.domain.claims import IDENTITIES, REFERENCES, ReferenceKey, ReplayKey
 from loyalty.domain.entries import content
 from loyalty.domain.ids import BUCKETS, MemberId
-from loyalty.domain.members import MEMBERS, existing
+from loyalty.domain.members import existing
 from loyalty.domain.programme import Programme
 from loyalty.domain.state import State
 from loyalty.store import adjustments, books, claims, holds, journal, lots, members, reversals, shelves, tiers
@@ -100,11 +100,10 @@ async def _write(runner_url: str, programme: Programme, lives: Sequence[Life]) -
     database = Database(runner_url)
     try:
         for number, life in enumerate(lives):
-            member = existing(life.state, life.member_id)
-            life.state.put(MEMBERS, life.member_id, member._replace(number=card(number)))
+            enrolled_at = existing(life.state, life.member_id).enrolled_at
             life.state.put(IDENTITIES, _identity(number), life.member_id)
             async with database.transaction(programme.id) as connection:
-                await shelves.write(connection, programme, life.state, State(), member.recorded_at)
+                await shelves.write(connection, programme, life.state, State(), enrolled_at)
     finally:
         await database.close()
 
@@ -172,7 +171,7 @@ class _Copying:
         """Everybody's first entries, then everybody's second ..., in two halves side by side."""
         statements = [_copy_of(table) for table in (journal.entry, *HISTORY)]
         async with self._connected() as one, self._connected() as other:
-            for place in range(1, self._longest + 1):
+            for place in range(self._longest + 1):  # what happened before the first entry is an event too
                 await asyncio.gather(
                     self._copy_place(one, statements, place, half=0), self._copy_place(other, statements, place, half=1)
                 )

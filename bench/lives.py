@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Final, NamedTuple
 
+from bench.members import card
 from loyalty.domain.adjustments import ADJUSTMENTS, Decision
 from loyalty.domain.books import BOOKS, EMPTY
 from loyalty.domain.claims import ReferenceKey, ReferenceKind, reference_key
@@ -12,13 +13,14 @@ from loyalty.domain.earning import Order
 from loyalty.domain.entries import Because, Entry, Kind
 from loyalty.domain.holds import HOLDS, Hold
 from loyalty.domain.ids import FactId, MemberId
-from loyalty.domain.members import GENESIS, MEMBERS, Member, Status, existing
+from loyalty.domain.members import existing
 from loyalty.domain.programme import Programme
 from loyalty.domain.state import Moment, State
 from loyalty.operations.accrue import Grant, Purchase
 from loyalty.operations.adjust import Adjust, Decide
 from loyalty.operations.command import Command, Receipt
 from loyalty.operations.door import Submission, answer
+from loyalty.operations.enrol import Enrol
 from loyalty.operations.hold import Capture, OpenHold, Release
 from loyalty.operations.redeem import Redeem
 from loyalty.operations.refund import Refund, redemption
@@ -30,6 +32,7 @@ MARK: Final = "facade"
 ENOUGH: Final = 900
 """Points above which a member spends: so some six to nine lots are open at any time, as without a history."""
 CORRECTED: Final = 50
+DECIDED_AFTER: Final = timedelta(hours=1)
 LEARNT_AFTER: Final = timedelta(seconds=2)
 ENTRIES_OF_A_STEP: Final = 1.7
 """How many entries a step writes on average: a purchase matures by itself."""
@@ -55,11 +58,12 @@ class Span(NamedTuple):
 
 
 def live(programme: Programme, number: int, *, bucket: int, entries: int, span: Span) -> Life:
-    """A life of about so many entries, every verb in it; the same number lives the same life.
+    """The life of the member with the n-th card, of about so many entries; the same number lives the same life.
 
     Nothing of it falls due between its end and the next expiry: a last settling has seen to that.
     """
-    living = _Living(programme, _member(number, bucket, span.begins_at), random.Random(number))
+    living = _Living(programme, _member_id(number, bucket, span.begins_at), random.Random(number))
+    living.join(card(number), span.begins_at)
     while (left := entries - living.sequence) > 0:
         steps = left / ENTRIES_OF_A_STEP + 1
         living.step(living.at + (span.ends_at - living.at) / steps)
@@ -67,22 +71,8 @@ def live(programme: Programme, number: int, *, bucket: int, entries: int, span: 
     return Life(living.member_id, living.state)
 
 
-def _member(number: int, bucket: int, since: datetime) -> Member:
-    return Member(
-        id=MemberId(f"{_milliseconds(since):012x}70008000{MARK}{number:04x}{bucket:02x}"),
-        number="",
-        status=Status.ACTIVE.value,
-        store="SH-001",
-        enrolled_at=since,
-        sequence=0,
-        head=GENESIS,
-        effective_at=since,
-        recorded_at=since,
-        due_at=None,
-        tier="member",
-        tier_since=since,
-        tier_until=None,
-    )
+def _member_id(number: int, bucket: int, since: datetime) -> MemberId:
+    return MemberId(f"{_milliseconds(since):012x}70008000{MARK}{number:04x}{bucket:02x}")
 
 
 def _milliseconds(moment: datetime) -> int:
@@ -92,21 +82,20 @@ def _milliseconds(moment: datetime) -> int:
 class _Living:
     """A life while it goes on."""
 
-    def __init__(self, programme: Programme, member: Member, chance: random.Random) -> None:
+    def __init__(self, programme: Programme, member_id: MemberId, chance: random.Random) -> None:
         self._programme = programme
         self._chance = chance
         self._told = 0
         self._newest: dict[str, Entry] = {}
-        self.member_id = member.id
-        self.at = member.enrolled_at
+        self.member_id = member_id
         self.state = State()
-        self.state.put(MEMBERS, member.id, member)
-        for wallet in programme.wallets:
-            self.state.put(BOOKS, (member.id, wallet), EMPTY)
 
     @property
     def sequence(self) -> int:
         return existing(self.state, self.member_id).sequence
+
+    def join(self, number: str, at: datetime) -> None:
+        self.tell(Enrol(self.member_id, number, "SH-001", (), None, (), frozenset()), at)
 
     def step(self, at: datetime) -> None:
         """Do what a member does next, at the moment given."""
@@ -185,7 +174,7 @@ class _Living:
     def be_corrected(self, at: datetime, wallet: str) -> Sequence[Command]:
         """By as much as somebody must approve, who does, if the programme asks for it."""
         because, key, day = self._origin(ReferenceKind.ADJUSTMENT, "desk", at, reason="a mistake")
-        self.tell(Adjust(self.member_id, CORRECTED, wallet, because, key, day, "clerk"), at)
+        self.tell(Adjust(self.member_id, CORRECTED, wallet, because, key, day, "clerk"), at - DECIDED_AFTER)
         waiting = [one for _, one in self.state.own(ADJUSTMENTS) if one.status == Decision.AWAITING]
         return [Decide(one, True, "manager", day) for one in waiting]
 

@@ -29,7 +29,7 @@ from loyalty.store import migrations
 REVISIONS: Final = Path(__file__).parent / "revisions"
 WORST_MS: Final = 2_000
 """A request that has waited for so long is turned away; none may come near it."""
-GLANCE_S: Final = 0.2
+GLANCE_S: Final = 0.05
 
 
 class Phase(NamedTuple):

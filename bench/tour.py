@@ -26,7 +26,6 @@ from loyalty.worker.worker import one_round
 
 ROUNDS: Final = 7
 """More than the five runs after which Postgres may prefer a plan that does not look at the values."""
-FORCING = "tour-offline"
 PAGE: Final = 200
 A_FULL_BULK: Final = 250
 SOON: Final = 1.2
@@ -103,6 +102,8 @@ def _points(member: str, points: int, **more: Any) -> dict[str, Any]:
 async def _write(till: _Client, second: _Client) -> str:
     """Every verb; the member that did it all."""
     member, other = [(await _enrol(till)) for _ in range(2)]
+    await _come_too_early(till)
+    await _redeem_by_force(till, second, other)
     await till.post("/v1/accruals/bulk", {"items": [_grant(member, 5) for _ in range(A_FULL_BULK)]})
     await till.post("/v1/accruals", _order({"number": await _number(till, member)}, TOP_TIER))
     await till.post("/v1/accruals", _grant(member, 100), dry_run="true")
@@ -110,19 +111,12 @@ async def _write(till: _Client, second: _Client) -> str:
     back = {"accrual": {"source": early["source"], "reference": early["reference"]}, "full": True, **_origin()}
     await till.post("/v1/returns", back)
     await till.post("/v1/accruals", early)
-    accrual: dict[str, Any] = {}
-    for end in ("confirm", "cancel"):
-        sale = await till.post("/v1/accruals", _order({"id": member}, 20_000))
-        accrual = {"accrual": {"entry": sale["entry"]["id"]}}
-        reserved = await till.post("/v1/returns/reserve", {**accrual, "full": True, **_origin()})
-        await till.post(f"/v1/returns/{reserved['reservation']['id']}/{end}")
-    await till.post("/v1/reassignments", {**accrual, "to": {"id": other}, "reason": "tour", **_origin()})
-    await till.post("/v1/returns", {**accrual, "full": True, **_origin()})
-    unknown = {"channel": "tour", "type": "openid", "value": secrets.token_hex(8)}
-    await till.post("/v1/accruals", {**_order({}, 20_000), "member": {"identity": unknown}})
-    await till.post("/v1/members", {"identities": [unknown]})
-    forced = await till.post("/v1/redemptions", _points(other, 50_000, forced=True, source=FORCING))
-    await till.post(f"/v1/reviews/{forced['entry']['id'].replace('ent_', 'rev_')}/resolve", {"reason": "tour"})
+    sale = await till.post("/v1/accruals", _order({"id": member}, 20_000))
+    await till.post("/v1/returns", {"accrual": {"entry": sale["entry"]["id"]}, "full": True, **_origin()})
+    await _return_in_two_steps(till, member)
+    sale = await till.post("/v1/accruals", _order({"id": member}, 20_000))
+    moved = {"accrual": {"entry": sale["entry"]["id"]}, "to": {"id": other}, "reason": "tour", **_origin()}
+    await till.post("/v1/reassignments", moved)
     spent = await till.post("/v1/redemptions", _points(member, 60, as_discount={"currency": "CNY"}))
     for _ in range(2):
         await till.post(f"/v1/redemptions/{spent['redemption']['id']}/refund", {"points": 10, **_origin()})
@@ -139,10 +133,37 @@ async def _write(till: _Client, second: _Client) -> str:
     return member
 
 
-async def _enrol(till: _Client) -> str:
+async def _come_too_early(till: _Client) -> None:
+    """An accrual for an identity that nobody has; then somebody joins with it, and the worker cures it."""
+    identity = {"channel": "wechat", "type": "openid", "value": secrets.token_hex(8)}
+    early = await till.post("/v1/accruals", {**_grant("", 5), "member": {"identity": identity}})
+    await till.get(f"/v1/parked/{early['parked']}")
+    await till.get("/v1/parked", limit=PAGE)
+    await _enrol(till, identities=[identity])
+
+
+async def _redeem_by_force(till: _Client, second: _Client, member: str) -> None:
+    """More than the member has: somebody has to look at it."""
+    await till.post("/v1/redemptions", _points(member, 5, forced=True))
+    [review, *_] = (await till.get("/v1/reviews", limit=PAGE))["items"]
+    await till.get(f"/v1/reviews/{review['review']}")
+    await second.post(f"/v1/reviews/{review['review']}/resolve", {"reason": "tour"})
+
+
+async def _return_in_two_steps(till: _Client, member: str) -> None:
+    for end in ("confirm", "cancel"):
+        sale = await till.post("/v1/accruals", _order({"id": member}, 20_000))
+        wanted = {"accrual": {"entry": sale["entry"]["id"]}, "full": True, "expires_in": 600, **_origin()}
+        reserved = (await till.post("/v1/returns/reserve", wanted))["reservation"]["id"]
+        await till.get(f"/v1/returns/{reserved}")
+        await till.post(f"/v1/returns/{reserved}/{end}")
+
+
+async def _enrol(till: _Client, **more: Any) -> str:
     phone = f"+86138{secrets.randbelow(10**8):08}"
     consents = [{"purpose": "membership", "text_version": "2026-01"}]
-    found: str = (await till.post("/v1/members", {"phone": phone, "name": "Li Lei", "consents": consents}))["id"]
+    body = {"phone": phone, "name": "Li Lei", "consents": consents, **more}
+    found: str = (await till.post("/v1/members", body))["id"]
     return found
 
 
@@ -168,9 +189,6 @@ async def _read(till: _Client, member: str) -> None:
     await till.get(f"/v1/entries/{named['id']}")
     await till.get("/v1/entries", source=named["source"], reference=named["reference"], limit=PAGE)
     await till.get("/v1/events", limit=PAGE)
-    for listed in ("/v1/parked", "/v1/reviews"):
-        await till.get(listed, limit=PAGE)
-        await till.get(listed, limit=PAGE, status="waiting" if listed == "/v1/parked" else "open")
     await till.get("/v1/ledger/trial-balance")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -182,6 +183,16 @@ async def test_a_long_reader_holds_up_the_migration_and_not_the_service(filled: 
     assert max(filled.waited) < 2, "nobody waited for as long as requests are turned away after"
 
 
+async def test_what_was_done_before_a_revision_failed_stays_done(filled: Filled, tmp_path: Path) -> None:
+    for path in REVISIONS.glob("t*.py"):
+        shutil.copy(path, tmp_path)
+    fourth = tmp_path / "t4_validate.py"
+    fourth.write_text(fourth.read_text().replace("lot_tally_there", "lot_tally_here"))
+    with pytest.raises(Exception, match="lot_tally_here"):
+        await migrations.upgrade(filled.urls.owner, also=tmp_path)
+    assert await filled.told("select version_num from alembic_version") == "t3"
+
+
 async def test_two_migrations_at_once_take_turns(filled: Filled) -> None:
     await asyncio.gather(filled.upgrade(), filled.upgrade())
     assert await filled.told("select version_num from alembic_version") == "t7"
@@ -215,7 +226,7 @@ def upto(filled: Filled, tmp_path: Path) -> Any:
     async def migrate(revision: str) -> None:
         for path in REVISIONS.glob("t*.py"):
             if path.stem.partition("_")[0] <= revision:
-                (tmp_path / path.name).write_text(path.read_text())
+                shutil.copy(path, tmp_path)
         await migrations.upgrade(filled.urls.owner, also=tmp_path)
 
     return migrate

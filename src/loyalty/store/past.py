@@ -108,42 +108,34 @@ _LOTS = text(
     # Backwards from now, so that no index on the draws of a lot is needed: the open lots, and those that a later entry
     # has drawn, without what later entries did. A lot matures with the first entry after its own that settles its
     # moment; none does so before its time, which spares most lots the look through the entries between.
-    # Each step is fenced (`offset 0`), so that rows are reached by their whole key however little there is.
+    # Each step is fenced (`offset 0`), so that rows are reached by their whole key however little there is. Lots and
+    # what was done to them are put together by grouping: Postgres believes both to be few, and would join them row by
+    # row, which takes seconds for a member with thousands of each.
     f"""
     with later as materialized (
         select e.id, e.kind, e.occurred_at
           from entry e
          where e.bucket = :the_bucket and e.programme_id = :{PROGRAMME} and e.member_id = :the_member
            and e.sequence > :the_sequence
-    ), undone as materialized (
-        select d.lot_id,
-               coalesce(sum(d.points) filter (where d.points > 0), 0)::bigint as drawn,
-               coalesce(-sum(d.points) filter (where d.points < 0), 0)::bigint as restored
-          from later e
-         cross join lateral (
-               select d.lot_id, d.points from draw d
-                where d.bucket = :the_bucket and d.programme_id = :{PROGRAMME} and d.entry_id = e.id offset 0) d
-         group by d.lot_id
-    ), touched as (
-        select l.* from lot l
-         where l.open and l.bucket = :the_bucket and l.programme_id = :{PROGRAMME} and l.member_id = :the_member
-         union all
-        select l.* from undone u
-         cross join lateral (
-               select l.* from lot l
-                where l.bucket = :the_bucket and l.programme_id = :{PROGRAMME} and l.id = u.lot_id offset 0) l
-         where not l.open
-         union all
-        select l.* from unnest(:the_held) as h (id)
-         cross join lateral (
-               select l.* from lot l
-                where l.bucket = :the_bucket and l.programme_id = :{PROGRAMME} and l.id = h.id offset 0) l
-         where not l.open and not exists (select from undone u where u.lot_id = l.id)
+    ), touched as materialized (
+        select c.id, sum(greatest(c.points, 0))::bigint as drawn, sum(greatest(-c.points, 0))::bigint as restored
+          from (select l.id, 0::bigint as points from lot l
+                 where l.open and l.bucket = :the_bucket and l.programme_id = :{PROGRAMME}
+                   and l.member_id = :the_member
+                 union all
+                select d.lot_id, d.points from later e
+                 cross join lateral (
+                       select d.lot_id, d.points from draw d
+                        where d.bucket = :the_bucket and d.programme_id = :{PROGRAMME} and d.entry_id = e.id
+                        offset 0) d
+                 union all
+                select h.id, 0 from unnest(:the_held) as h (id)) c
+         group by c.id
     )
     select l.id, l.member_id, l.wallet,
            case when l.matures_at is not null
                  and (l.state = :pending
-                      or exists (select from later e where e.kind = :mature and e.occurred_at = l.matures_at))
+                      or l.matures_at in (select e.occurred_at from later e where e.kind = :mature))
                  and (l.matures_at > :the_effective
                       or not exists (
                          select from entry e
@@ -151,13 +143,15 @@ _LOTS = text(
                             and e.sequence > b.sequence and e.sequence <= :the_sequence
                             and e.kind = :mature and e.occurred_at = l.matures_at))
                 then :pending else :available end,
-           l.points, l.drawn - coalesce(u.drawn, 0), l.restored - coalesce(u.restored, 0),
+           l.points, l.drawn - t.drawn, l.restored - t.restored,
            l.earned_at, l.matures_at, l.expires_at, l.entry_id, l.source, l.store, l.funder, l.lapsed
-      from touched l
+      from touched t
+     cross join lateral (
+           select l.* from lot l
+            where l.bucket = :the_bucket and l.programme_id = :{PROGRAMME} and l.id = t.id offset 0) l
      cross join lateral (
            select e.sequence from entry e
             where e.bucket = :the_bucket and e.programme_id = :{PROGRAMME} and e.id = l.entry_id offset 0) b
-      left join undone u on u.lot_id = l.id
      where b.sequence <= :the_sequence
     """  # noqa: S608 - only our own constants
 ).bindparams(
