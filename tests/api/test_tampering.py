@@ -34,9 +34,7 @@ TOLD_ONCE = "an event of no entry, such as a request for approval, is told nowhe
 FOR_A_WHILE = "an answer is kept for a while only, and is no part of the ledger"
 
 UNSEEN: Mapping[str, str] = {
-    **{f"adjustment.{name}": NOWHERE_ELSE for name in ("requested_by", "decided_by", "requested_at")},
-    **{f"adjustment.{name}": NOT_YET for name in ("member_id", "wallet", "points", "reason")},
-    "adjustment +": NOT_YET,
+    "adjustment.*": "who asked for a correction and who approved it, only its row says, and a small one has none",
     "consent.*": A_PERSON,
     "person.sealed": A_PERSON,
     "person -": A_PERSON,

@@ -114,7 +114,6 @@ class Replay:
         self._draw(entry)
         self._hold(rows)
         self._reverse(rows)
-        self._approved(rows)
         if is_purchase(entry):
             self._spend(entry)
         elif entry.kind in (Kind.RETURN, Kind.REASSIGN):
@@ -297,11 +296,6 @@ class Replay:
         by_itself = entry.because == NO_CAUSE and entry.occurred_at == hold.expires_at
         kept = HoldStatus.EXPIRED if by_itself else HoldStatus.RELEASED
         hold.status = kept.value
-
-    def _approved(self, rows: EntryRows) -> None:
-        """Invariant 6: a correction was asked for."""
-        if rows.entry.kind == Kind.ADJUST and rows.beside is not None and rows.beside.adjustment is None:
-            self._report.add("adjustment", rows.entry.id, 6, "its row is missing")
 
     def _reverse(self, rows: EntryRows) -> None:
         """Invariant 5: no more is taken back of an entry than its row says, over all returns and refunds."""
