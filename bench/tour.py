@@ -203,6 +203,8 @@ async def _verify(service: Service, programme: Programme) -> None:
             break
         async for _ in verify.members_of(connection, programme.id, bucket):
             break
+        async for _ in verify.adjustments_of(connection, programme.id, bucket):
+            break
         await verify.strays(connection, programme.id, bucket)
         await verify.count_beside(connection, programme.id, bucket)
 

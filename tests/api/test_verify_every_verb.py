@@ -131,6 +131,14 @@ TAMPERINGS = {
         6,
     ),
     "an adjustment of more": (f"update adjustment set points = points + 1 where {of('approved')}", "adjustment", 6),
+    **{
+        f"the reference of {which} taken on {day!r}": (
+            f"update reference set business_date = '{day}' where programme_id = :p and reference = '{which}'",
+            "reference",
+            7,
+        )
+        for which, day in (("approved", "x"), ("approved", "2020-01-01"), ("awaiting", "x"), ("captured", "2020-01-01"))
+    },
     "an awaiting adjustment called approved": (
         f"update adjustment set status = 'approved', decided_by = 'x' where {of('awaiting')}",
         "adjustment",

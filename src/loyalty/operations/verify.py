@@ -7,10 +7,14 @@ reviewed. A snapshot per bucket makes it safe beside a running service.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import timedelta
+from itertools import chain
 from typing import Any
 
-from loyalty.domain.claims import TAKEN_BY, ReferenceKey, reference_key
+from loyalty.domain.adjustments import Adjustment
+from loyalty.domain.claims import TAKEN_BY, ReferenceKey, ReferenceKind, reference_key
 from loyalty.domain.entries import Entry, Kind
+from loyalty.domain.ids import EntryId
 from loyalty.domain.programme import Programme
 from loyalty.domain.returns import is_purchase
 from loyalty.operations.findings import Report
@@ -86,6 +90,8 @@ class _Bucket:
                     await self._replay(rows, history)
             while (entry := await history.next()) is not None:
                 self._nobodys(entry.entry)
+            async for asked in store.adjustments_of(connection, id_, self._bucket):
+                await self._check_references_of(connection, asked)
             for stray in await store.strays(connection, id_, self._bucket):
                 self._report.add(*stray)
             counted = await store.count_beside(connection, id_, self._bucket)
@@ -124,12 +130,32 @@ class _Bucket:
         taken = await claims.find_references(connection, self._programme.id, list(claimed))
         for key, entry_id in claimed.items():
             if taken.get(key) != entry_id:
-                self._report.add(
-                    "reference",
-                    f"{key.source} {key.reference} {key.kind}",
-                    7,
-                    f"it is not taken by the entry {entry_id}, which came under it",
-                )
+                self._untaken(key, entry_id)
+
+    async def _check_references_of(self, connection: Any, asked: Sequence[Adjustment]) -> None:
+        """Invariant 7: an adjustment keeps its reference, whatever the second person decides."""
+        claimed = {one.id: self._claims_of(one) for one in asked}
+        taken = await claims.find_references(
+            connection, self._programme.id, list(chain.from_iterable(claimed.values()))
+        )
+        for id_, keys in claimed.items():
+            if all(taken.get(key) != id_ for key in keys):
+                self._untaken(keys[0], id_)
+
+    def _claims_of(self, asked: Adjustment) -> list[ReferenceKey]:
+        """What it may have taken: a request that was put down past midnight belongs to the day on which it came."""
+        source, reference, kind = asked.source, asked.reference, ReferenceKind.ADJUSTMENT
+        day = self._programme.calendar.business_date(asked.requested_at)
+        days = (day, day - timedelta(days=1))
+        return [reference_key(self._programme, kind, source=source, reference=reference, day=one) for one in days]
+
+    def _untaken(self, key: ReferenceKey, entry_id: EntryId) -> None:
+        self._report.add(
+            "reference",
+            f"{key.source} {key.reference} {key.kind}",
+            7,
+            f"it is not taken by the entry {entry_id}, which came under it",
+        )
 
     def _claim(self, entry: Entry) -> ReferenceKey | None:
         source, reference, kind = entry.because.source, entry.because.reference, TAKEN_BY.get(entry.kind)

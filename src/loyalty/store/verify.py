@@ -7,12 +7,14 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from loyalty.domain.adjustments import Adjustment
 from loyalty.domain.books import ACCOUNTS, Book
 from loyalty.domain.claims import TAKEN_BY
 from loyalty.domain.ids import BUCKETS, EntryId, MemberId
 from loyalty.domain.members import Member
+from loyalty.domain.reviews import ReviewKind
 from loyalty.domain.tiers import TierStep
-from loyalty.store import members
+from loyalty.store import adjustments, members
 from loyalty.store.journal import WHOLE_ENTRY, Beside, EntryRows, hex_of, whole_entry
 from loyalty.store.parts import PROGRAMME
 from loyalty.store.schema import BIGINT, INTEGER, SMALLINT, UUID
@@ -95,6 +97,20 @@ async def members_of(
         if len(rows) < MEMBERS_AT_A_TIME:
             return
         member_id = rows[-1].member.id
+
+
+async def adjustments_of(
+    connection: AsyncConnection, programme_id: int, bucket: int
+) -> AsyncIterator[Sequence[Adjustment]]:
+    """Every adjustment of the bucket that a second person had to decide, by id. Locks nothing."""
+    after = _BEFORE_ALL
+    while True:
+        rows = await adjustments.page_of(connection, programme_id, bucket, after=after, at_most=MEMBERS_AT_A_TIME)
+        if rows:
+            yield rows
+        if len(rows) < MEMBERS_AT_A_TIME:
+            return
+        after = rows[-1].id
 
 
 async def strays(connection: AsyncConnection, programme_id: int, bucket: int) -> list[Stray]:
@@ -239,10 +255,24 @@ _CLAIMING = (
     " left join entry e on e.bucket = its.bucket and e.programme_id = x.programme_id and e.id = x.entry_id"
     " left join adjustment a on a.bucket = its.bucket and a.programme_id = x.programme_id and a.id = x.entry_id"
 )
+# A correction with a second person is taken on the day it is asked for: within a day of it, whatever the zone.
+_ITS_DAYS = ", ".join(
+    ["case when a.id is null then e.accounting_date::text else '' end"]
+    + [f"to_char(a.requested_at at time zone 'UTC' + interval '{days} day', 'YYYY-MM-DD')" for days in (-1, 0, 1)]
+)
 _TAKEN_BY = " ".join(f"when '{kind}' then '{taken}'" for kind, taken in TAKEN_BY.items())
 _ENTRY_OF_ID = "left join entry e on e.bucket = x.bucket and e.programme_id = x.programme_id and e.id = x.id"
 _STEP_OF_ID = "left join tier_step t on t.bucket = x.bucket and t.programme_id = x.programme_id and t.id = x.id"
 _EVENT_OF_ID = "left join event v on v.bucket = x.bucket and v.programme_id = x.programme_id and v.id = x.id"
+_ASKED_FOR = (
+    "left join adjustment a on a.bucket = x.bucket and a.programme_id = x.programme_id"
+    " and a.member_id = x.member_id and a.requested_at = x.recorded_at"
+)
+_NOT_COVERED = (
+    "left join review v on v.bucket = x.bucket and v.programme_id = x.programme_id"
+    " and v.member_id = x.member_id and v.opened_at = x.recorded_at and v.kind = x.type"
+)
+_TOLD = "left join event v on v.bucket = x.bucket and v.programme_id = x.programme_id and v.member_id = x.member_id"
 _UNTOLD = "no event tells of it"
 _NUMBERED = f"{hex_of('x.entry_id')} || ' ' || x.number"
 _OF_MEMBER = hex_of("x.member_id")
@@ -363,7 +393,7 @@ _STRAYS = text(
                 hex_of("x.id"),
                 6,
                 "tells of nothing, or something else than there is",
-                joined=f"{_MEMBER} {_ENTRY_OF_ID} {_STEP_OF_ID}",
+                joined=f"{_MEMBER} {_ENTRY_OF_ID} {_STEP_OF_ID} {_ASKED_FOR} {_NOT_COVERED}",
                 wrong="m.id is null or x.sequence > m.sequence"
                 " or case when starts_with(x.type, 'entry.') then e.id is null or x.type <> 'entry.' || e.kind"
                 " or (e.member_id, e.sequence, e.recorded_at) <> (x.member_id, x.sequence, x.recorded_at)"
@@ -371,11 +401,28 @@ _STRAYS = text(
                 " or (t.member_id, t.recorded_at) <> (x.member_id, x.recorded_at)"
                 " when x.type = 'member.enrolled' then x.id <> m.id or x.sequence <> 0"
                 " when x.type = 'member.closed' then m.status <> 'closed'"
-                " else x.type not in ('member.status_changed', 'adjustment.awaiting_approval',"
-                " 'redemption.not_covered') end",
+                " when x.type = 'adjustment.awaiting_approval' then a.id is null"
+                " when x.type = 'redemption.not_covered' then v.id is null"
+                " else x.type <> 'member.status_changed' end",
             ),
             _stray("entry", hex_of("x.id"), 6, _UNTOLD, joined=_EVENT_OF_ID, wrong="v.id is null"),
             _stray("tier_step", hex_of("x.id"), 6, _UNTOLD, joined=_EVENT_OF_ID, wrong="v.id is null"),
+            _stray(
+                "adjustment",
+                hex_of("x.id"),
+                6,
+                _UNTOLD,
+                joined=f"{_TOLD} and v.recorded_at = x.requested_at and v.type = 'adjustment.awaiting_approval'",
+                wrong="v.id is null",
+            ),
+            _stray(
+                "review",
+                hex_of("x.id"),
+                6,
+                _UNTOLD,
+                joined=f"{_TOLD} and v.recorded_at = x.opened_at and v.type = x.kind",
+                wrong=f"x.kind = '{ReviewKind.NOT_COVERED}' and v.id is null",
+            ),
             _stray(
                 "member",
                 hex_of("x.id"),
@@ -407,7 +454,7 @@ _STRAYS = text(
                 joined=_CLAIMING,
                 wrong="(e.id is null and a.id is null) or coalesce(e.source, a.source) is distinct from x.source"
                 " or coalesce(e.reference, a.reference) is distinct from x.reference"
-                " or x.business_date not in ('', e.accounting_date::text) and e.kind <> 'adjust'"
+                f" or x.business_date <> '' and (x.business_date in ({_ITS_DAYS})) is not true"
                 f" or x.kind <> case e.kind {_TAKEN_BY} else case when a.id is null then '' else 'adjustment' end end",
             ),
         ]
