@@ -109,6 +109,19 @@ def test_after_a_cancelled_one_the_next_return_makes_good_for_the_rounding() -> 
     assert desk.book(anna) == Book()
 
 
+@pytest.mark.parametrize(("pending", "left"), [(0, Balance(owed=25)), (30, Balance(pending=20, owed=45))])
+def test_what_was_held_beyond_need_repays_a_debt_when_it_can_be_spent(pending: int, left: Balance) -> None:
+    """Each of the forty holds a point, and all together are worth twenty."""
+    lines = [str(number) for number in range(80)]
+    desk, anna, bought = selling(*((line, 1, 50) for line in lines), programme=in_one_wallet(pending=pending))
+    reserved = [desk.reserves(bought, "2026-01-20", (line, 1, 50)) for line in lines[:40]]
+    assert desk.balance(anna).held == 40
+    desk.owes(anna, 45, when="2026-01-20")
+    for one in reserved:
+        accepted(desk.confirms(one, "2026-01-20"))
+    assert desk.balance(anna) == left
+
+
 @pytest.mark.parametrize(
     ("policy", "foretold", "confirmed", "left"),
     [

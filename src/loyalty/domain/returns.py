@@ -15,7 +15,7 @@ import orjson
 from loyalty.domain.calendar import Calendar
 from loyalty.domain.credit import credited, freed, repayment
 from loyalty.domain.earning import base_points
-from loyalty.domain.entries import Draw, Entry, Kind, Posting, posting
+from loyalty.domain.entries import Draw, Entry, Posting, posting
 from loyalty.domain.holds import give_back, parted
 from loyalty.domain.lots import LOTS, Lot, LotState, in_draw_order, take
 from loyalty.domain.programme import Shortfall
@@ -87,7 +87,7 @@ class Taken(NamedTuple):
 
 def is_purchase(entry: Entry) -> bool:
     """Whether the entry is a sale that somebody earned by: made with them, or reassigned to them."""
-    return entry.kind in (Kind.EARN, Kind.REASSIGN) and "rates" in _stored(entry)
+    return "rates" in _stored(entry)
 
 
 def bought(entry: Entry) -> Bought:
@@ -186,8 +186,7 @@ def take_held(
         taken.postings.extend(_out_of_held(draft, sale, used))
         covered = sum(draw.points for draw in used)
         missing = wanted - covered
-        if missing:
-            missing = _draw(draft, sale, wallet, missing, "issued", taken)
+        missing = _draw(draft, sale, wallet, missing, "issued", taken)
         _return_the_rest(draft, sale, mine, sum(draw.points for draw in mine) - covered, taken)
         _make_good(taken, wallet, wanted, missing, shortfall)
         taken.short[wallet] += settled
@@ -225,8 +224,6 @@ def _out_of_held(draft: Draft, sale: Entry, used: Iterable[Draw]) -> list[Postin
 
 def _return_the_rest(draft: Draft, sale: Entry, held: Sequence[Draw], points: int, taken: Taken) -> None:
     """Give back what was held of a wallet and is not needed; it repays what is owed first, as every credit does."""
-    if not points:
-        return
     back = give_back(draft, held, points)
     lots = credited(draft, back)
     repaid, paying = repayment(draft, sale.member_id, (lot for lot in lots if lot.state == LotState.AVAILABLE))
