@@ -22,7 +22,7 @@ from loyalty.embedded import EmbeddedPostgres
 from loyalty.store import migrations, seeding
 from loyalty.store.sealing import Sealer
 
-LARGE = {**SETTINGS, "shared_buffers": "4GB"}
+LARGE = {**SETTINGS, "shared_buffers": "10GB"}
 """As for the other rows, with as much memory as one gives a database of this size."""
 EMPTY_DB, GROWN_DB = "empty", "grown"
 CLEANER = "loyalty_cleaner"
@@ -107,9 +107,16 @@ def _load(room: Path, options: argparse.Namespace) -> None:
 
 
 def _warm(postgres: EmbeddedPostgres) -> None:
-    """Read the grown database once, from beginning to end: one that has been at work for years is in memory too."""
+    """Read the grown database once: one that has been at work for years is in memory too.
+
+    Into Postgres's own memory, the smaller the later, since of what is small every page is asked for; the system's
+    cache of files may be taken back by whoever owns the machine.
+    """
     print("Reading it all once ...", flush=True)
-    every = "select sum(pg_prewarm(oid::regclass, 'read')) from pg_class where relkind in ('r', 'i')"
+    largest_first = (
+        "select oid::regclass as it from pg_class where relkind in ('r', 'i') order by pg_relation_size(oid) desc"
+    )
+    every = f"select sum(pg_prewarm(it, 'buffer')) from ({largest_first}) as relation"
     postgres.run("psql", "-XAtq", "-d", GROWN_DB, "-c", "create extension if not exists pg_prewarm", "-c", every)
 
 

@@ -238,9 +238,10 @@ _MEMBER = "left join member m on m.bucket = x.bucket and m.programme_id = x.prog
 _LOT = "left join lot l on l.bucket = x.bucket and l.programme_id = x.programme_id and l.id = x.lot_id"
 _REVIEW = "left join review v on v.bucket = x.bucket and v.programme_id = x.programme_id and v.id = "
 _OUTCOME = (
-    "left join lateral (select case when x.outcome ~ '^[0-9a-f]{32}$' then x.outcome::uuid end as id) o on true"
-    " left join entry e on e.bucket = get_byte(uuid_send(o.id), 15) and e.programme_id = x.programme_id"
-    " and e.id = o.id"
+    # The bucket is named within here too; see `_CLAIMING`.
+    "left join lateral (select its.id, get_byte(uuid_send(its.id), 15)::smallint as bucket"
+    " from (select case when x.outcome ~ '^[0-9a-f]{32}$' then x.outcome::uuid end as id) its offset 0) o on true"
+    " left join entry e on e.bucket = o.bucket and e.programme_id = x.programme_id and e.id = o.id"
 )
 _REVIEWED = (
     "left join entry e on e.bucket = x.bucket and e.programme_id = x.programme_id and e.id = x.id"
