@@ -49,7 +49,7 @@ async def test_ten_faults_under_load_lose_nothing_double_nothing_and_contradict_
     assert outcome.figures.attempts > outcome.figures.requests
 
 
-ANN, BOB, EVE = "mem_1", "mem_2", "mem_3"
+ANN, BOB, EVE, SUE = "mem_1", "mem_2", "mem_3", "mem_4"
 WALLETS = ("points", "coins")
 OWN = ("pending", "available", "held", "owed")
 SALE = [{"line_id": "1", "sku": "LEGO-1", "quantity": 2, "amount": 20_000}]
@@ -61,7 +61,7 @@ class Told:
     """A small history with every verb and the ledger it led to. Everything agrees, until a test plants a lie."""
 
     def __init__(self, room: Path) -> None:
-        self._entries: dict[str, list[Any]] = {ANN: [], BOB: [], EVE: []}
+        self._entries: dict[str, list[Any]] = {ANN: [], BOB: [], EVE: [], SUE: []}
         self._events: list[Any] = []
         self._shown: dict[str, Any] = {}
         path = room / "history.jsonl"
@@ -70,6 +70,9 @@ class Told:
         self._points_come_and_go()
         self._holds_end()
         self._purchases_come_back()
+        self._purchases_come_back_in_two_steps()
+        self._purchases_change_hands()
+        self._somebody_buys_before_joining()
         self._people_give_and_owe_and_leave()
         self._record.close()
         self.history: History = histories.read(path)
@@ -134,6 +137,50 @@ class Told:
         taken = {"code": "reference_taken", "entry": self._entries[ANN][1]["id"]}
         self._says("purchase", {"member": {"id": ANN}, "lines": SALE, **_from("S1")}, taken, status=409, key="k-again")
 
+    def _purchases_come_back_in_two_steps(self) -> None:
+        self._sells("S3")
+        for id_, reference in (("rsv_1", "V1"), ("rsv_2", "V2")):
+            half = [{"line_id": "1", "quantity": 1, "amount": 10_000}]
+            took = {"points_by_wallet": {"points": 100, "coins": 10}, "owed_by_wallet": {"points": 0, "coins": 0}}
+            parts = (("points", 100), ("coins", 10))
+            held = [(wallet, "available", "held", points) for wallet, points in parts]
+            entry = self._writes(ANN, "reserve", *held, reference=reference, id_=f"ent_{id_[4:]}")
+            reservation = {"id": id_, "member": ANN, "status": "reserved"}
+            asked = {"accrual": _from("S3"), "lines": half, **_from(reference)}
+            self._says("reservation", asked, {**_written(entry), **took, "reservation": reservation})
+            verb, status, to = (
+                ("confirmation", "confirmed", "issued")
+                if id_ == "rsv_1"
+                else ("cancellation", "cancelled", "available")
+            )
+            kind = "return" if verb == "confirmation" else "release"
+            done = self._writes(ANN, kind, *((wallet, "held", to, points) for wallet, points in parts))
+            shown = {**reservation, "status": status}
+            more = took if verb == "confirmation" else {}
+            self._says(verb, {}, {**_written(done), **more, "reservation": shown}, path=f"/v1/returns/{id_}/x")
+            self._shown[id_] = shown
+
+    def _purchases_change_hands(self) -> None:
+        self._sells("S4")
+        parts = {"points": 200, "coins": 20}
+        back = [(wallet, "available", "issued", points) for wallet, points in parts.items()]
+        taken = self._writes(ANN, "reassign", *back, reference="M1", source="desk")
+        earned = [(wallet, "issued", "available", points) for wallet, points in parts.items()]
+        given = self._writes(BOB, "reassign", *earned, reference="S4")
+        asked = {"accrual": _from("S4"), "to": {"id": BOB}, "source": "desk", "reference": "M1"}
+        self._says("reassignment", asked, {**_written(taken, given), "points_by_wallet": parts})
+
+    def _somebody_buys_before_joining(self) -> None:
+        sue = {"channel": "tmall", "type": "ouid", "value": "U1"}
+        early = {"member": {"identity": sue}, "lines": SALE, **_from("S5")}
+        self._says("early_purchase", early, {"parked": "prk_2", "status": "waiting"}, status=202)
+        self._event("member.enrolled", SUE)
+        self._shown[SUE] = {"id": SUE, "status": "active"}
+        self._says("late_enrolment", {"identities": [sue]}, {"id": SUE, "number": "6004", "entries": []})
+        earned = [("points", "issued", "available", 200), ("coins", "issued", "available", 20)]
+        cured = self._writes(SUE, "earn", *earned, reference="S5")
+        self._shown["prk_2"] = {"parked": "prk_2", "status": "cured", "entry": cured["id"], "code": None}
+
     def _people_give_and_owe_and_leave(self) -> None:
         given = self._writes(ANN, "transfer", ("points", "available", "transferred", 20), reference="X1")
         received = self._writes(BOB, "transfer", ("points", "transferred", "available", 20))
@@ -146,11 +193,14 @@ class Told:
         entry = self._writes(ANN, "adjust", ("points", "available", "adjusted", 110), reference="J1", id_="ent_J1")
         approved = {"adjustment": "adj_J1", "status": "approved", **_written(entry)}
         self._says("approval", {}, approved, path="/v1/adjustments/adj_J1/approve")
-        covered = [("points", "available", "redeemed", 20), ("points", "owed", "redeemed", 30)]
+        covered = [("points", "available", "redeemed", 220), ("points", "owed", "redeemed", 30)]
         forced = self._writes(BOB, "spend", *covered, reference="O1")
         self._event("redemption.not_covered", BOB)
-        answer = {**_written(forced), "redemption": {"id": "red_3", "points": 50}}
-        self._says("forced_redemption", {"member": {"id": BOB}, "points": 50, "forced": True, **_from("O1")}, answer)
+        answer = {**_written(forced), "redemption": {"id": "red_3", "points": 250}}
+        self._says("forced_redemption", {"member": {"id": BOB}, "points": 250, "forced": True, **_from("O1")}, answer)
+        resolved = {"review": "rev_1", "entry": forced["id"], "status": "resolved", "member": BOB, "parked": None}
+        self._says("resolution", {"reason": "repaid"}, resolved, path="/v1/reviews/rev_1/resolve")
+        self._shown["rev_1"] = resolved
         self._says("status", {"status": "earn_only"}, {"entry": None, "entries": []}, 200, path=f"/v1/members/{BOB}")
         self._shown[BOB]["status"] = "earn_only"
         entry = self._writes(EVE, "earn", ("points", "issued", "available", 5), reference="G2")
@@ -187,7 +237,13 @@ class Told:
             self._record.heard(attempt, ask, status, _json(answer), replayed=mark)
 
     def _writes(
-        self, member: str, kind: str, *postings: Posting, reference: str | None = None, id_: str | None = None
+        self,
+        member: str,
+        kind: str,
+        *postings: Posting,
+        reference: str | None = None,
+        id_: str | None = None,
+        source: str = "till",
     ) -> Any:
         entries = self._entries[member]
         balances = copy.deepcopy(entries[-1]["balances"]) if entries else {w: dict.fromkeys(OWN, 0) for w in WALLETS}
@@ -203,7 +259,7 @@ class Told:
             "sequence": len(entries) + 1,
             "effective_at": at,
             "recorded_at": at,
-            "source": reference and "till",
+            "source": reference and source,
             "reference": reference,
             "postings": moves,
             "balances": balances,
@@ -286,7 +342,7 @@ def test_a_history_without_a_contradiction_breaks_no_law(room: Path) -> None:
     told = Told(room)
     assert check(told.history, told.ledger) == []
     counted = figures(told.history, told.ledger)
-    assert (counted.acknowledged, counted.waiting, counted.refused, counted.unknown) == (19, 2, 1, 1)
+    assert (counted.acknowledged, counted.waiting, counted.refused, counted.unknown) == (28, 3, 1, 1)
     assert (counted.dry_runs, counted.lost, counted.unknown_happened) == (1, 1, 0)
 
 
@@ -418,11 +474,11 @@ def _answers_more_than_it_moves(told: Told) -> None:
 
 
 def _receives_more_than_was_given(told: Told) -> None:
-    told.ledger.entries[BOB][0]["postings"][0]["points"] += 1
+    told.ledger.entries[BOB][1]["postings"][0]["points"] += 1
 
 
 def _receives_what_was_not_given(told: Told) -> None:
-    told.ledger.entries[BOB][0]["member"] = EVE
+    told.ledger.entries[BOB][1]["member"] = EVE
 
 
 # --- lies about what is left open ---
@@ -439,6 +495,52 @@ def _forgets_a_capture(told: Told) -> None:
 
 def _holds_on(told: Told) -> None:
     told.ledger.balances[ANN]["points"]["held"] = 10
+
+
+def _confirms_twice(told: Told) -> None:
+    answer = told.heard("confirmation")[0].document
+    told.also(told.dossier("confirmation"), {**answer, "entry": None, "entries": []})
+
+
+def _forgets_a_cancellation(told: Told) -> None:
+    told.ledger.by_id["rsv_2"] = told.heard("reservation", "V2")[0].document["reservation"]
+
+
+def _gives_a_purchase_to_somebody_else(told: Told) -> None:
+    told.dossier("reassignment").ask.body["to"] = {"id": EVE}
+
+
+def _moves_a_purchase_unasked(told: Told) -> None:
+    told.adds(SUE, "reassign", ("points", "issued", "available", 200), reference="S4")
+
+
+def _gives_less_than_it_takes(told: Told) -> None:
+    answer = told.heard("reassignment")[0].document
+    answer["entries"][1]["postings"][0]["points"] -= 1
+    told.heard("reassignment")[0] = told.heard("reassignment")[0]._replace(body=_json(answer))
+
+
+def _confirms_too_little(told: Told) -> None:
+    answer = told.heard("confirmation")[0].document
+    answer["entry"]["postings"][0]["points"] -= 1
+    told.heard("confirmation")[0] = told.heard("confirmation")[0]._replace(body=_json(answer))
+
+
+def _loses_what_was_bought_before_joining(told: Told) -> None:
+    told.shown("prk_2").update(status="refused", entry=None, code="member_not_found")
+    told.ledger.entries[SUE].clear()
+
+
+def _gives_it_to_somebody_else(told: Told) -> None:
+    told.entry("S5")["member"] = BOB
+
+
+def _resolves_a_review_twice(told: Told) -> None:
+    told.also(told.dossier("resolution"), told.heard("resolution")[0].document)
+
+
+def _forgets_a_resolution(told: Told) -> None:
+    told.shown("rev_1")["status"] = "open"
 
 
 def _refunds_too_much(told: Told) -> None:
@@ -541,6 +643,17 @@ def _forgets_a_debt(told: Told) -> None:
         (_resolves_twice, "a hold is resolved once"),
         (_forgets_a_capture, "a hold is resolved once"),
         (_holds_on, "what is held is open"),
+        (_confirms_twice, "a reservation is resolved once"),
+        (_forgets_a_cancellation, "a reservation is resolved once"),
+        (_forgets_a_cancellation, "what is held is open"),
+        (_gives_a_purchase_to_somebody_else, "a purchase is reassigned once"),
+        (_moves_a_purchase_unasked, "a purchase is reassigned once"),
+        (_gives_less_than_it_takes, "a purchase is reassigned once"),
+        (_confirms_too_little, "returns take back what was earned"),
+        (_loses_what_was_bought_before_joining, "what was parked is cured"),
+        (_gives_it_to_somebody_else, "an entry says what was asked"),
+        (_resolves_a_review_twice, "a review item is resolved once"),
+        (_forgets_a_resolution, "a review item is resolved once"),
         (_refunds_too_much, "a redemption is refunded once"),
         (_takes_too_little_back, "returns take back what was earned"),
         (_takes_back_what_was_never_sold, "returns take back what was earned"),

@@ -5,7 +5,10 @@ from collections.abc import Iterable
 
 from bench.chaos.history import Dossier, History
 from bench.chaos.ledger import Document, Ledger
-from bench.chaos.verbs import VERBS
+from bench.chaos.verbs import DESK, VERBS
+
+ENROLMENTS = ("enrolment", "late_enrolment")
+"""The verbs by which somebody joins."""
 
 
 class Case:
@@ -25,7 +28,7 @@ class Case:
             one.ask.id: heard.document for one in self.real if (heard := one.acknowledged) is not None
         }
         """What a request was told when it was acknowledged."""
-        self.told = Counter(entry["id"] for answer in self.answers.values() for entry in answer["entries"])
+        self.told = Counter(entry["id"] for answer in self.answers.values() for entry in answer.get("entries", ()))
         """How many requests an entry was given to as the answer."""
         self.waiting = {
             f"ent_{heard.document['adjustment'][4:]}"
@@ -34,9 +37,17 @@ class Case:
         }
         """The ids that entries of adjustments have once they are approved."""
         self._numbers = {answer["number"]: answer["id"] for answer in self.answers.values() if "number" in answer}
+        self._identities = {
+            identity["value"]: self.answers[one.ask.id]["id"]
+            for one in self.of_verb("late_enrolment")
+            if one.ask.id in self.answers
+            for identity in one.ask.body["identities"]
+        }
 
     def member(self, name: Document) -> str | None:
-        """The id of whom a body names; None: it names nobody."""
+        """The id of whom a body names; None: it names nobody who was told of having joined."""
+        if "identity" in name:
+            return self._identities.get(name["identity"]["value"])
         return name.get("id") or self._numbers.get(name.get("number"))
 
     def of_verb(self, *names: str) -> Iterable[Dossier]:
@@ -46,7 +57,7 @@ class Case:
         """The entry that the request brought about, as far as can be told."""
         answer = self.answers.get(one.ask.id)
         if answer is not None:
-            return answer.get("entry")
+            return answer.get("entry") if "entries" in answer else None  # a review item only names one
         return None if one.refused else self.by_origin.get(claimed(one) or "")
 
     def happened(self, *verbs: str) -> Iterable[tuple[Dossier, Document]]:
@@ -74,8 +85,23 @@ def claimed(one: Dossier) -> str | None:
 
 
 def origin_of(entry: Document) -> str | None:
-    """Kind, source and reference of an entry that has one."""
-    return None if entry["reference"] is None else f"{entry['kind']} {entry['source']} {entry['reference']}"
+    """Kind, source and reference of an entry that has taken one."""
+    if entry["reference"] is None or is_moved_sale(entry):
+        return None
+    return f"{entry['kind']} {entry['source']} {entry['reference']}"
+
+
+def is_moved_sale(entry: Document) -> bool:
+    """Whether it is a purchase that was reassigned to its member: it stands under the receipt of the purchase."""
+    return bool(entry["kind"] == "reassign" and entry["source"] != DESK)
+
+
+def confirmed_untold(case: Case) -> dict[str, str]:
+    """The reservations that were confirmed by somebody who was not told so, and their members."""
+    told = {one.ask.about for one in case.of_verb("confirmation") if one.ask.id in case.answers}
+    unknown = {one.ask.about for one in case.of_verb("confirmation") if one.verdict is None} - told
+    shown = ((id_, case.ledger.by_id.get(id_)) for id_ in unknown)
+    return {id_: it["member"] for id_, it in shown if it is not None and it["status"] == "confirmed"}
 
 
 def credited(entries: Iterable[Document], account: str) -> Counter[str]:

@@ -13,6 +13,7 @@ UNKNOWN_PHONES = 4
 """How many phones may be drawn that nobody has joined with."""
 
 Line = dict[str, Any]
+Identity = dict[str, str]
 T = TypeVar("T")
 
 
@@ -44,11 +45,15 @@ class Cast:
         """Who has closed its account."""
         self.redemptions: list[str] = []
         self.holds: list[str] = []
+        self.reservations: list[str] = []
         self.adjustments: list[str] = []
-        """What can be refunded, captured, released or decided: by id, as it was answered."""
+        self.reviews: list[str] = []
+        """What can be refunded, captured, released, confirmed, decided or resolved: by id, as it was answered."""
         self.sales: list[Sale] = []
         self.awaited: list[Sale] = []
         """Sales that will be reported after their return."""
+        self.strangers: list[Identity] = []
+        """Who buys before joining."""
         self.skewed = False
         """Whether the clients' clocks are wrong at present."""
         self._count = self._turn = self._joined = 0
@@ -87,6 +92,12 @@ class Cast:
     def phone(self) -> str:
         """One of those that have joined, or one of a few others."""
         return f"+861380013{self.chance.randrange(self._joined + UNKNOWN_PHONES):04}"
+
+    def stranger(self) -> Identity:
+        """Somebody whom nobody knows yet, and who will join."""
+        self._count += 1
+        self.strangers.append({"channel": "tmall", "type": "ouid", "value": f"U-{self._count}"})
+        return self.strangers[-1]
 
     def recent(self, things: Sequence[T]) -> T:
         """One of the newest."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from bench.chaos.case import Case, claimed
+from bench.chaos.case import ENROLMENTS, Case, claimed
 from bench.chaos.history import Dossier, History
 from bench.chaos.laws import of_answers, of_entries, of_events, of_promises, of_sums
 from bench.chaos.laws.of_answers import is_frozen
@@ -29,11 +29,14 @@ LAWS: Mapping[str, Law] = {
     "what moved is what was asked for": of_sums.what_moved_was_asked_for,
     "transfers sum to zero": of_sums.transfers_sum_to_zero,
     "a hold is resolved once": of_promises.holds_are_resolved_once,
+    "a reservation is resolved once": of_promises.reservations_are_resolved_once,
     "what is held is open": of_promises.what_is_held_is_open,
     "a redemption is refunded once": of_promises.redemptions_are_refunded_once,
+    "a purchase is reassigned once": of_promises.purchases_are_reassigned_once,
     "returns take back what was earned": of_promises.returns_take_what_was_earned,
     "an adjustment is decided once": of_promises.adjustments_are_decided_once,
     "what was parked is cured": of_promises.what_was_parked_is_cured,
+    "a review item is resolved once": of_promises.reviews_are_resolved_once,
     "a status is the last one given": of_promises.statuses_are_the_last_given,
     "followers see everything once": of_events.followers_see_everything_once,
     "every event happened": of_events.every_event_happened,
@@ -44,6 +47,7 @@ QUIET_LAWS = frozenset(
         "a balance is the sum of its entries",
         "the trial balance is the sum of all entries",
         "a hold is resolved once",
+        "a reservation is resolved once",
         "what is held is open",
         "what was parked is cured",
         "followers see everything once",
@@ -124,7 +128,7 @@ def by_verb(history: History) -> dict[str, tuple[int, int]]:
 
 def members_of(history: History) -> list[str]:
     """Everybody who was told of having joined."""
-    return sorted({document["id"] for one, document in _said(history, dry=False) if one.ask.verb == "enrolment"})
+    return sorted({document["id"] for one, document in _said(history, dry=False) if one.ask.verb in ENROLMENTS})
 
 
 def entries_of(history: History) -> list[str]:
@@ -133,11 +137,16 @@ def entries_of(history: History) -> list[str]:
 
 
 def left_open(history: History) -> list[str]:
-    """The id of every hold and every parked return that somebody was told of, dry runs included."""
-    documents = [document for dry in (False, True) for _, document in _said(history, dry=dry)]
-    parked = {document["parked"] for document in documents if "parked" in document}
-    holds = {document["hold"]["id"] for _, document in _said(history, dry=False) if "hold" in document}
-    return sorted(parked | holds)
+    """The id of every hold, reservation, review item and parked event that somebody was told of.
+
+    Of parked events, those of dry runs too.
+    """
+    told = [document for _, document in _said(history, dry=False)]
+    tried = [document for _, document in _said(history, dry=True)]
+    parked = {document["parked"] for document in (*told, *tried) if document.get("status") == "waiting"}
+    held = {document[name]["id"] for document in told for name in ("hold", "reservation") if name in document}
+    reviews = {document["review"] for document in told if "review" in document}
+    return sorted(parked | held | reviews)
 
 
 def replayable(history: History) -> list[Dossier]:

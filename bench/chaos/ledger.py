@@ -9,7 +9,14 @@ import httpx2
 
 PAGE = 200
 AT_A_TIME = 8
-SHOWN_AT = {"ent": "entries", "mem": "members", "hld": "holds", "prk": "parked"}
+SHOWN_AT = {
+    "ent": "entries",
+    "mem": "members",
+    "hld": "holds",
+    "rsv": "returns",
+    "prk": "parked",
+    "rev": "reviews",
+}
 """Where one thing is shown, by the prefix of its id."""
 
 Document = dict[str, Any]
@@ -26,12 +33,14 @@ class Ledger(NamedTuple):
     events: list[Document]
     """All of them, in their order."""
     by_id: dict[str, Document | None]
-    """Whatever else was asked for by its own id: entries, members, holds, parked returns; None: there is none."""
+    """Whatever else was asked for by its own id, of the kinds in `SHOWN_AT`; None: there is none."""
 
 
 async def read_ledger(address: str, token: str, members: Sequence[str]) -> Ledger:
-    """Everything of these members."""
+    """Everything of these members, and of those that only the events tell of: nobody heard that they had joined."""
     async with _client(address, token) as http:
+        untold = {event["member"] for event in await _events(http)} - set(members)
+        members = [*members, *sorted(untold)]
         lists = await asyncio.gather(*(_entries(http, member) for member in members))
         balances = await asyncio.gather(*(_get(http, f"/v1/members/{member}/balance") for member in members))
         day = (datetime.now(UTC) + timedelta(days=2)).date()  # whoever runs ahead is dated ahead

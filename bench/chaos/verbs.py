@@ -15,6 +15,8 @@ Moved = Mapping[str, int]
 """Points by wallet."""
 
 BULK = "/v1/accruals/bulk"
+DESK = "desk"
+"""The source that reassigns purchases, and nothing else: what it moves stands under the source of the purchase."""
 OFFLINE = "offline-till"
 """The source that may force a redemption."""
 LIMIT = 100
@@ -94,6 +96,12 @@ def _late_purchase(cast: Cast) -> Body:
     return _a_purchase(cast, cast.awaited.pop(0))
 
 
+def _early_purchase(cast: Cast) -> Body:
+    """Of somebody whom nobody knows yet, and who then joins."""
+    identity = cast.stranger()
+    return {**_a_purchase(cast, Sale(cast.origin(), _lines(cast))), "member": {"identity": identity}}
+
+
 def _a_purchase(cast: Cast, sale: Sale) -> Body:
     return {"member": cast.somebody(), **sale.origin, **cast.when(), "currency": "CNY", "lines": sale.lines}
 
@@ -161,6 +169,20 @@ def _a_return(cast: Cast, sale: Sale) -> Body:
     return {**body, "lines": [_part_of(cast, line) for line in chosen]}
 
 
+def _reservation(cast: Cast) -> Body:
+    """Of some lines: of all that is left nobody could tell later how much that was."""
+    sale = cast.recent(cast.sales)
+    chosen = cast.chance.sample(sale.lines, cast.chance.randrange(1, len(sale.lines) + 1))
+    lasts = cast.chance.choice((1, 2, 5, 600))
+    lines = [_part_of(cast, line) for line in chosen]
+    return {"accrual": sale.origin, "lines": lines, "expires_in": lasts, **cast.origin()}
+
+
+def _reassignment(cast: Cast) -> Body:
+    about = {"accrual": cast.recent(cast.sales).origin, "to": cast.somebody(), "reason": "wrong card"}
+    return {**about, **cast.origin(), "source": DESK}
+
+
 def _part_of(cast: Cast, line: Line) -> Line:
     part = cast.chance.choice((0.2, 0.3, 0.5, 1.0))
     quantity = cast.chance.choice((0, round(line["quantity"] * part)))
@@ -185,6 +207,15 @@ def _status(cast: Cast) -> Body:
 def _enrolment(cast: Cast) -> Body:
     """One of a few phones: whoever comes second is refused."""
     return {"phone": cast.phone()}
+
+
+def _late_enrolment(cast: Cast) -> Body:
+    """Of somebody who has bought before."""
+    return {"identities": [cast.strangers.pop(0)]}
+
+
+def _resolution(_: Cast) -> Body:
+    return {"reason": "chaos"}
 
 
 def _nothing(_: Cast) -> Body:
@@ -219,6 +250,10 @@ def _released(_: Body, answer: Any) -> Moved | None:
     return None if answer is None else {answer["hold"]["wallet"]: -answer["hold"]["points"]}
 
 
+def _reserved(_: Body, answer: Any) -> Moved | None:
+    return None if answer is None else Counter(answer["points_by_wallet"]) - Counter(answer["owed_by_wallet"])
+
+
 def _returned(_: Body, answer: Any) -> Moved | None:
     return None if answer is None else Counter(answer["points_by_wallet"])
 
@@ -239,12 +274,22 @@ def _remember_redemption(cast: Cast, _: Ask, answer: Any) -> None:
     cast.redemptions.append(answer["redemption"]["id"])
 
 
+def _remember_debt(cast: Cast, ask: Ask, answer: Any) -> None:
+    _remember_redemption(cast, ask, answer)
+    if any(posting["debit"] == "owed" for posting in answer["entry"]["postings"]):
+        cast.reviews.append(f"rev_{answer['entry']['id'].removeprefix('ent_')}")
+
+
 def _remember_capture(cast: Cast, _: Ask, answer: Any) -> None:
     cast.redemptions.append(answer["redemption"])
 
 
 def _remember_hold(cast: Cast, _: Ask, answer: Any) -> None:
     cast.holds.append(answer["hold"]["id"])
+
+
+def _remember_reservation(cast: Cast, _: Ask, answer: Any) -> None:
+    cast.reservations.append(answer["reservation"]["id"])
 
 
 def _remember_adjustment(cast: Cast, _: Ask, answer: Any) -> None:
@@ -262,9 +307,12 @@ def _leave(cast: Cast, ask: Ask, _: Any) -> None:
 
 _ACCRUAL, _RETURN = "/v1/accruals", "/v1/returns"
 _EARNS = _TAKEN | _MAY_EARN | {TOO_EARLY}
-_RETURNS = _TAKEN | {TOO_EARLY, "exceeds_purchase"}
+_OF_SALE = frozenset({"exceeds_purchase", "return_reserved", "purchase_reassigned"})
+_RETURNS = _TAKEN | _OF_SALE | {TOO_EARLY}
+_RESERVED_ENDED = frozenset({"reservation_resolved", "reservation_expired"})
 _HOLD_ENDED = frozenset({"hold_resolved", "hold_expired"})
 _DECIDED = frozenset({"adjustment_decided"})
+_JOINED = frozenset({"identity_taken"})
 
 _TABLE = (
     Verb(
@@ -276,6 +324,10 @@ _TABLE = (
         *("late_purchase", 2, _ACCRUAL, _late_purchase, "earn", "issued", _purchased, _EARNS),
         learn=_remember_sale,
         about=lambda cast: cast.awaited,
+    ),
+    Verb(
+        *("early_purchase", 0.4, _ACCRUAL, _early_purchase, "earn", "issued", _purchased, _EARNS),
+        yes=frozenset({201, 202}),
     ),
     Verb("grant", 3, _ACCRUAL, _grant, "earn", "issued", _given, _EARNS, in_files=True),
     Verb("pending_grant", 2, _ACCRUAL, _pending_grant, "earn", "issued", _given, _EARNS, in_files=True),
@@ -293,7 +345,7 @@ _TABLE = (
     Verb(
         *("forced_redemption", 1, "/v1/redemptions", _forced_redemption, "spend", "redeemed", _taken),
         refusals=_TAKEN | _MAY_SPEND | {TOO_EARLY},
-        learn=_remember_redemption,
+        learn=_remember_debt,
     ),
     Verb(
         *("refund", 2, "/v1/redemptions/{id}/refund", _refund, "unspend", "redeemed", _refunded),
@@ -319,6 +371,27 @@ _TABLE = (
     Verb(
         *("early_return", 1, _RETURN, _early_return, "return", "issued", _returned, _RETURNS),
         yes=frozenset({201, 202}),
+    ),
+    Verb(
+        *("reservation", 2, "/v1/returns/reserve", _reservation, "reserve", "held", _reserved),
+        refusals=_TAKEN | _OF_SALE | {"too_many_holds"},
+        learn=_remember_reservation,
+        about=lambda cast: cast.sales,
+    ),
+    Verb(
+        *("confirmation", 1.5, "/v1/returns/{id}/confirm", _nothing, None, "issued", _returned, _RESERVED_ENDED),
+        about=lambda cast: cast.reservations,
+    ),
+    Verb(
+        *("cancellation", 0.7, "/v1/returns/{id}/cancel", _nothing),
+        refusals=_RESERVED_ENDED,
+        about=lambda cast: cast.reservations,
+    ),
+    Verb(
+        *("reassignment", 1, "/v1/reassignments", _reassignment, "reassign", "issued", _returned),
+        refusals=_TAKEN | _OF_SALE | _MAY_EARN | {"same_member", "reassigned_too_often"},
+        about=lambda cast: cast.sales,
+        role="desk",
     ),
     Verb(
         *("transfer", 2, "/v1/transfers", _transfer, "transfer", "transferred", _taken),
@@ -366,7 +439,19 @@ _TABLE = (
         about=lambda cast: cast.leavers(),
         role="desk",
     ),
-    Verb("enrolment", 0.4, "/v1/members", _enrolment, refusals=frozenset({"identity_taken"}), learn=_join),
+    Verb("enrolment", 0.4, "/v1/members", _enrolment, refusals=_JOINED, learn=_join),
+    Verb(
+        *("late_enrolment", 0.8, "/v1/members", _late_enrolment),
+        refusals=_JOINED,
+        learn=_join,
+        about=lambda cast: cast.strangers,
+    ),
+    Verb(
+        *("resolution", 0.5, "/v1/reviews/{id}/resolve", _resolution),
+        refusals=frozenset({"review_resolved"}),
+        about=lambda cast: cast.reviews,
+        role="desk",
+    ),
 )
 VERBS: Mapping[str, Verb] = {verb.name: verb for verb in _TABLE}
 """By name."""

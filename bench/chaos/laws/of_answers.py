@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
 
-from bench.chaos.case import Case, claimed, origin_of
+from bench.chaos.case import ENROLMENTS, Case, claimed, origin_of
 from bench.chaos.history import Dossier, Heard
 from bench.chaos.verbs import TOO_EARLY, VERBS
 from loyalty.domain.programme import CLOCK_TOLERANCE
@@ -100,8 +100,9 @@ def dry_runs_leave_nothing(case: Case) -> Iterator[str]:
             said = heard.document
             spoken_of = {entry["id"] for entry in said.get("entries", ())} - case.waiting
             left = sorted(spoken_of & case.entries.keys())
-            left += [id_ for id_ in (said.get("id"),) if one.ask.verb == "enrolment" and id_ in followed]
-            left += [id_ for id_ in (said.get("parked"),) if id_ and case.ledger.by_id.get(id_) is not None]
+            left += [id_ for id_ in (said.get("id"),) if one.ask.verb in ENROLMENTS and id_ in followed]
+            parked = said["parked"] if said.get("status") == "waiting" else None
+            left += [id_ for id_ in (parked,) if id_ and case.ledger.by_id.get(id_) is not None]
             if left:
                 yield f"{one.name} is a dry run and left {left}"
 

@@ -51,7 +51,7 @@ def entries_say_what_was_asked(case: Case) -> Iterator[str]:
             continue
         verb, member = VERBS[one.ask.verb], entry["member"]
         name = one.ask.body.get("member") or one.ask.body.get("from") or {"id": member}
-        if case.member(name) != member:
+        if case.member(name) not in (member, None):
             yield f"{one.name} asked {one.ask.body} and the entry is {entry}"
         wanted = verb.moved(one.ask.body, answer)
         entries = answer["entries"] if answer else [entry]

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from bench.chaos.case import Case, all_entries, claimed, credited, origin_of
+from bench.chaos.case import Case, all_entries, claimed, confirmed_untold, credited, is_moved_sale, origin_of
 from bench.chaos.laws.of_entries import OWN, move
 from bench.chaos.ledger import Document
 from bench.chaos.verbs import VERBS
@@ -87,7 +87,7 @@ def _add_acknowledged(case: Case, sums: Sums) -> None:
     """By the figures of the answers; where they have none, by their entries."""
     for one in case.real:
         verb, answer = VERBS[one.ask.verb], case.answers.get(one.ask.id, {})
-        if answer.get("entry") is None:
+        if not answer.get("entries"):
             continue
         moved = verb.moved(one.ask.body, answer)
         if moved is None:
@@ -98,7 +98,10 @@ def _add_acknowledged(case: Case, sums: Sums) -> None:
 
 
 def _add_untold(case: Case, sums: Sums) -> None:
-    """What nobody was told of: by its reference; by who shall have received it; by the hold that was captured."""
+    """What nobody was told of: by its reference; by who shall have received it; by what was captured or confirmed.
+
+    And what was reassigned to somebody, which has a law of its own.
+    """
     open_ = {claimed(one) for one in case.real if not one.refused}
     for origin, entry in case.by_origin.items():
         if entry["id"] not in case.told and origin in open_:
@@ -106,6 +109,11 @@ def _add_untold(case: Case, sums: Sums) -> None:
     for one, _ in case.happened("transfer"):
         body = one.ask.body
         sums[case.member(body["to"]) or "nobody", body["wallet"], "transferred"] -= body["points"]
+    confirmed = confirmed_untold(case)
+    for entry in all_entries(case.ledger):
+        unexplained = entry["kind"] == "return" and entry["reference"] is None and entry["id"] not in case.told
+        if is_moved_sale(entry) or (unexplained and entry["member"] in confirmed.values()):
+            _add(sums, entry)
     told = {one.ask.about for one in case.of_verb("capture") if one.ask.id in case.answers}
     for id_ in {one.ask.about for one in case.of_verb("capture") if one.verdict is None} - told:
         hold = case.ledger.by_id.get(id_)
