@@ -175,9 +175,9 @@ class _Spending:
 
 def _counted(them: Mapping[str, Contender], *, rounds: int, seconds: float, patience: float) -> dict[str, list[Count]]:
     """Every measure of both sites, once a round, neighbours in time."""
-    for one in them.values():
-        _settle_in(one, seconds=SETTLES_IN * seconds)
     spending = _Spending()
+    for name, one in them.items():
+        _settle_in(name, one, spending, seconds=SETTLES_IN * seconds)
     measures: dict[str, Callable[[str, Contender, float], Count]] = {
         "accruals": lambda _, one, s: wrk.load(one.site.ground, one.port, "accrual", connections=MANY, seconds=s),
         "redemptions": spending.count,
@@ -196,14 +196,15 @@ def _counted(them: Mapping[str, Contender], *, rounds: int, seconds: float, pati
     return counts
 
 
-def _settle_in(them: Contender, *, seconds: float) -> None:
-    """Work from one checkpoint on until most pages were written to once.
+def _settle_in(name: str, them: Contender, spending: _Spending, *, seconds: float) -> None:
+    """Work from one checkpoint on until most pages were written to once, those of earlier lots too.
 
     The first time after a checkpoint a page is logged whole. There is one in minutes, not before every count: that
     would weigh on the site with more pages as nothing does in practice.
     """
     them.site.ground.run_sql("postgres", "checkpoint")
     wrk.load(them.site.ground, them.port, "accrual", connections=MANY, seconds=seconds)
+    spending.count(name, them, seconds)
 
 
 async def _door(site: Site, seconds: float) -> Count:
