@@ -205,7 +205,7 @@ async def _verify(service: Service, programme: Programme) -> None:
             break
         async for _ in verify.adjustments_of(connection, programme.id, bucket):
             break
-        await verify.strays(connection, programme.id, bucket)
+        await verify.strays(connection, programme, bucket)
         await verify.count_beside(connection, programme.id, bucket)
 
 

@@ -398,6 +398,10 @@ def _joins_twice(told: Told) -> None:
     told.also(told.dossier("enrolment"), {"id": "mem_9", "number": "6009", "entries": []})
 
 
+def _joins_twice_by_an_identity(told: Told) -> None:
+    told.also(told.dossier("late_enrolment"), {"id": "mem_9", "number": "6009", "entries": []})
+
+
 def _keeps_a_dry_run(told: Told) -> None:
     told.adds(ANN, "earn", ("points", "issued", "available", 9), reference="Y1", id_="ent_dry")
 
@@ -520,6 +524,10 @@ def _gives_less_than_it_takes(told: Told) -> None:
     told.heard("reassignment")[0] = told.heard("reassignment")[0]._replace(body=_json(answer))
 
 
+def _takes_back_from_a_stranger(told: Told) -> None:
+    told.entry("T1")["member"] = BOB
+
+
 def _confirms_too_little(told: Told) -> None:
     answer = told.heard("confirmation")[0].document
     answer["entry"]["postings"][0]["points"] -= 1
@@ -622,6 +630,7 @@ def _forgets_a_debt(told: Told) -> None:
         (_refuses_who_was_never_frozen, "a refusal has its reason"),
         (_takes_the_future, "a refusal has its reason"),
         (_joins_twice, "a phone joins once"),
+        (_joins_twice_by_an_identity, "a phone joins once"),
         (_keeps_a_dry_run, "a dry run leaves nothing"),
         (_loses, "nothing acknowledged is lost"),
         (_doubles, "nothing happens twice"),
@@ -649,6 +658,7 @@ def _forgets_a_debt(told: Told) -> None:
         (_gives_a_purchase_to_somebody_else, "a purchase is reassigned once"),
         (_moves_a_purchase_unasked, "a purchase is reassigned once"),
         (_gives_less_than_it_takes, "a purchase is reassigned once"),
+        (_takes_back_from_a_stranger, "returns take back what was earned"),
         (_confirms_too_little, "returns take back what was earned"),
         (_loses_what_was_bought_before_joining, "what was parked is cured"),
         (_gives_it_to_somebody_else, "an entry says what was asked"),

@@ -1,5 +1,6 @@
 """`verify` names what was changed of a hold, a reversal, an adjustment or a lot that lapsed."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -93,6 +94,19 @@ async def test_a_day_of_every_verb_is_sound(day: Shop, app: FastAPI) -> None:
     assert report.checked["reversal"] == 3
     assert report.checked["parked_event"] == 5
     assert report.checked["review"] == 4
+
+
+async def test_corrections_of_a_programme_with_a_clock_of_its_own_are_sound(a_shop: ShopFactory, app: FastAPI) -> None:
+    """The day on which a reference is taken is that of the programme's clock; when it was asked for, of the wall's."""
+    then = datetime(2020, 5, 4, 12, tzinfo=UTC)
+    shop = await a_shop(restarting_sources=frozenset({"desk"}), adjustment_limit=100, fixed_now=then)
+    member, desk = await shop.enrols(), shop.client("desk")
+    for points in (10, 500):
+        about = {"member": {"id": member["id"]}, "points": points, "reason": "goodwill"}
+        answer = await desk.post("/v1/adjustments", {**about, "source": "desk", "reference": f"A-{points}"})
+        assert answer.status_code == (201 if points == 10 else 202)
+    report = await verify(app.state.service.database, shop.programme)
+    assert report.findings == []
 
 
 def of(reference: str) -> str:

@@ -79,13 +79,14 @@ def refusals_have_their_reason(case: Case) -> Iterator[str]:
 
 
 def a_phone_joins_once(case: Case) -> Iterator[str]:
+    """And so does an identity."""
     joined: dict[str, str] = {}
-    for one in case.of_verb("enrolment"):
+    for one in case.of_verb(*ENROLMENTS):
         answer = case.answers.get(one.ask.id)
         if answer is not None:
-            phone = one.ask.body["phone"]
-            if joined.setdefault(phone, answer["id"]) != answer["id"]:
-                yield f"two members joined with one phone: {joined[phone]} and {answer['id']}"
+            known_by = str(one.ask.body)
+            if joined.setdefault(known_by, answer["id"]) != answer["id"]:
+                yield f"two members joined with {known_by}: {joined[known_by]} and {answer['id']}"
 
 
 def dry_runs_leave_nothing(case: Case) -> Iterator[str]:

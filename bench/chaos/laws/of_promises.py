@@ -40,7 +40,7 @@ _RESERVATION = _Kept("reservation", "reservation", "confirmation", "confirmed", 
 
 
 def holds_are_resolved_once(case: Case) -> Iterator[str]:
-    """A hold shows how it was resolved; what is held is the sum of those that are open."""
+    """A hold shows how it was resolved."""
     return _resolved_once(case, _HOLD)
 
 
@@ -131,7 +131,8 @@ def returns_take_what_was_earned(case: Case) -> Iterator[str]:
     for body, entry in _returns(case):
         returns[_origin(body)].append((body, entry))
     holders = _holders(case)
-    unknown = {_origin(_reserving(case)[id_]) for id_ in confirmed_untold(case)}
+    reserving = _reserving(case)
+    unknown = {_origin(reserving[id_]) for id_ in confirmed_untold(case)}
     reserved = {_origin(one.ask.body) for one in case.of_verb("reservation") if not one.refused}
     for origin, several in returns.items():
         purchase, cost = case.by_origin.get(origin), spent(bodies[origin]) if origin in bodies else 0
@@ -140,6 +141,9 @@ def returns_take_what_was_earned(case: Case) -> Iterator[str]:
             continue
         if origin in unknown:
             continue  # nobody was told what a confirmation took
+        strangers = {entry["member"] for _, entry in several} - {purchase["member"], *holders[origin]}
+        if strangers:
+            yield f"of {purchase} something came back from {strangers}, who never had it"
         full = any("full" in body for body, _ in several)
         back = cost if full else sum(line["amount"] for body, _ in several for line in body["lines"])
         taken = credited((entry for _, entry in several), "issued")

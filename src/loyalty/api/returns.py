@@ -161,9 +161,10 @@ async def take_back(call: Calling, body: ReturnBody) -> Response:
 async def reserve(call: Calling, body: ReserveBody) -> Response:
     """What the return takes is held, pending points too, until it is confirmed, cancelled or ends by itself.
 
-    Until then it counts as if it had been done, for other returns of the purchase as well. What the points do not
-    cover is only foretold: confirming takes what there is by then before anything is owed. A reservation never waits: a
-    sale that is not known is 404, even where a return would be 202. Its reference stays taken, whatever becomes of it.
+    Until then its lines are not left for other returns of the purchase. What it takes is settled when it is confirmed:
+    by what has come back by then, and out of what there is by then before anything is owed. A reservation never waits:
+    a sale that is not known is 404, even where a return would be 202. Its reference stays taken, whatever becomes of
+    it.
     """
     return await write(
         call,

@@ -12,12 +12,13 @@ from loyalty.domain.books import ACCOUNTS, Book
 from loyalty.domain.claims import TAKEN_BY
 from loyalty.domain.ids import BUCKETS, EntryId, MemberId
 from loyalty.domain.members import Member
+from loyalty.domain.programme import Programme
 from loyalty.domain.reviews import ReviewKind
 from loyalty.domain.tiers import TierStep
 from loyalty.store import adjustments, members
 from loyalty.store.journal import WHOLE_ENTRY, Beside, EntryRows, hex_of, whole_entry
 from loyalty.store.parts import PROGRAMME
-from loyalty.store.schema import BIGINT, INTEGER, SMALLINT, UUID
+from loyalty.store.schema import BIGINT, INTEGER, SMALLINT, TIMESTAMPTZ, UUID
 from loyalty.store.sealing import CARD_CHANNEL, CARD_TYPE
 
 ENTRIES_AT_A_TIME: Final = 2_000
@@ -113,9 +114,10 @@ async def adjustments_of(
         after = rows[-1].id
 
 
-async def strays(connection: AsyncConnection, programme_id: int, bucket: int) -> list[Stray]:
+async def strays(connection: AsyncConnection, programme: Programme, bucket: int) -> list[Stray]:
     """Rows of the bucket that belong to nothing, or contradict what they belong to. Locks nothing."""
-    rows = await connection.execute(_STRAYS, {"the_bucket": bucket, PROGRAMME: programme_id, "at_most": STRAYS_SHOWN})
+    asked = {"the_bucket": bucket, PROGRAMME: programme.id, "fixed_now": programme.fixed_now, "at_most": STRAYS_SHOWN}
+    rows = await connection.execute(_STRAYS, asked)
     return [Stray(*row) for row in rows]
 
 
@@ -259,7 +261,11 @@ _CLAIMING = (
 # A correction with a second person is taken on the day it is asked for: within a day of it, whatever the zone.
 _ITS_DAYS = ", ".join(
     ["case when a.id is null then e.accounting_date::text else '' end"]
-    + [f"to_char(a.requested_at at time zone 'UTC' + interval '{days} day', 'YYYY-MM-DD')" for days in (-1, 0, 1)]
+    + [
+        "to_char(coalesce(:fixed_now, a.requested_at) at time zone 'UTC'"
+        f" + case when a.id is not null then interval '{days} day' end, 'YYYY-MM-DD')"
+        for days in (-1, 0, 1)
+    ]
 )
 _TAKEN_BY = " ".join(f"when '{kind}' then '{taken}'" for kind, taken in TAKEN_BY.items())
 _ENTRY_OF_ID = "left join entry e on e.bucket = x.bucket and e.programme_id = x.programme_id and e.id = x.id"
@@ -460,4 +466,4 @@ _STRAYS = text(
             ),
         ]
     )
-).bindparams(*_KEYS, _AT_MOST)
+).bindparams(*_KEYS, bindparam("fixed_now", type_=TIMESTAMPTZ), _AT_MOST)
