@@ -552,6 +552,7 @@ class World:
         if self.reserved_of(person, purchase):
             raise Refused("return_reserved", curable=True)
         back = self.coming_back(person, self.purchase_of(fact), [])
+        left = tuple(purchase.left([]))
         self.take_reference("reassignment", fact)
         policy = self.rules.shortfall if person.status != "closed" else "waived"
         moves, draws, said = self.taking(person, back, "waived" if policy == "withheld" else policy)
@@ -569,7 +570,7 @@ class World:
                 lots.append(self.lot(other, fact, wallet, earned[wallet], own.earned, own.expires, matures))
         moves = [(lot.wallet, "issued", "pending" if lot.pending else "available", lot.points) for lot in lots]
         self.write(other, fact, "reassign", moves, lots, births=lots)
-        new = Purchase(purchase.day, tuple(back.parts), earned, {lot.wallet: lot for lot in lots})
+        new = Purchase(purchase.day, left, earned, {lot.wallet: lot for lot in lots})
         new.moves = purchase.moves + 1
         self.purchases[fact.id] = new
         other.spent.append((purchase.day, amount))

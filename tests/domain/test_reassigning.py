@@ -88,6 +88,17 @@ def test_only_what_has_not_come_back_is_reassigned_and_later_returns_follow_it()
     assert code_of(desk.reassigns(moved, anna, "2026-01-13")) == "exceeds_purchase", "nothing is left of it"
 
 
+def test_a_line_that_came_back_before_is_not_unknown_afterwards() -> None:
+    desk, _, ben, bought = wrong_card(("1", 2, 60_00), ("2", 1, 40_50), programme=a_programme(a_wallet()))
+    accepted(desk.returns(bought, "2026-01-11", ("1", 2, 60_00)))
+    moved = desk.reassigns(bought, ben, "2026-01-12")
+    again = refused(desk.returns(moved, "2026-01-13", ("1", 1, 30_00)))
+    assert (again.code, again.facts) == ("exceeds_purchase", {"line_id": "1", "quantity": 0, "amount": 0})
+    assert code_of(desk.returns(moved, "2026-01-13", ("3", 1, 30_00))) == "unknown_line"
+    accepted(desk.returns(moved, "2026-01-13"))
+    assert desk.book(ben) == Book()
+
+
 def test_the_purchase_counts_for_the_tier_of_who_made_it_in_the_year_it_was_made() -> None:
     ladder = (Rung("member", 0), Rung("silver", 100_00))
     desk, anna, ben, bought = wrong_card(programme=a_programme(a_wallet(), ladder=ladder))

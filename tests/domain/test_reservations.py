@@ -149,6 +149,27 @@ def test_what_the_points_do_not_cover_is_foretold_and_settled_when_confirmed(
     assert desk.balance(anna) == left
 
 
+@pytest.mark.parametrize(
+    ("told", "since", "left"),
+    [
+        (Shortfall.WITHHELD, Shortfall.OWED, Balance()),
+        (Shortfall.WAIVED, Shortfall.OWED, Balance()),
+        (Shortfall.OWED, Shortfall.WITHHELD, Balance(owed=30)),
+    ],
+)
+def test_what_the_till_was_told_of_a_shortfall_stays_true_when_the_setting_changes(
+    told: Shortfall, since: Shortfall, left: Balance
+) -> None:
+    """The money was refunded accordingly: who was paid less does not owe the points too."""
+    desk, anna, bought = selling(("1", 1, 100_00), programme=in_one_wallet(return_shortfall=told))
+    desk.redeems(anna, 30, "2026-01-11")
+    reserved = desk.reserves(bought, "2026-01-20")
+    desk.programme = desk.programme._replace(return_shortfall=since)
+    said = accepted(desk.confirms(reserved, "2026-01-20")).said.returned
+    assert said == accepted(reserved).said.returned
+    assert desk.balance(anna) == left
+
+
 def test_a_return_of_nothing_is_reserved_too() -> None:
     desk, anna, bought = selling(("1", 1, 99), programme=in_one_wallet())
     reserved = desk.reserves(bought, "2026-01-20")

@@ -73,7 +73,7 @@ def open_holds(state: State, member_id: MemberId) -> list[Hold]:
 
 
 def give_back(draft: Draft, draws: Iterable[Draw], points: int) -> list[Draw]:
-    """Put points back where they were drawn from, what was drawn last first: the last to expire."""
+    """Put points back where they were drawn from, what was drawn last first."""
     given = []
     for draw in reversed(tuple(draws)):
         part = min(points, draw.points)

@@ -7,6 +7,7 @@ import orjson
 from loyalty.domain.entries import Entry
 from loyalty.domain.holds import Hold, open_holds
 from loyalty.domain.ids import EntryId
+from loyalty.domain.programme import Shortfall
 from loyalty.domain.returns import Plan, ReturnedLine
 from loyalty.domain.state import State
 
@@ -16,12 +17,20 @@ class Reservation(NamedTuple):
 
     sale: EntryId
     plan: Plan
+    shortfall: Shortfall
+    """What the till was told becomes of the points that are missing: it refunded the money accordingly."""
 
 
 def as_text(reservation: Reservation) -> str:
     """As its hold keeps it, JSON text."""
     lines = [list(line) for line in reservation.plan.lines]
-    return orjson.dumps({"sale": reservation.sale, "lines": lines, "points": reservation.plan.points}).decode()
+    stored = {
+        "sale": reservation.sale,
+        "lines": lines,
+        "points": reservation.plan.points,
+        "shortfall": reservation.shortfall,
+    }
+    return orjson.dumps(stored).decode()
 
 
 def reservation_of(hold: Hold) -> Reservation | None:
@@ -30,7 +39,7 @@ def reservation_of(hold: Hold) -> Reservation | None:
         return None
     stored = orjson.loads(hold.reserved)
     lines = [ReturnedLine(*line) for line in stored["lines"]]
-    return Reservation(EntryId(stored["sale"]), Plan(lines, stored["points"]))
+    return Reservation(EntryId(stored["sale"]), Plan(lines, stored["points"]), Shortfall(stored["shortfall"]))
 
 
 def open_plans(state: State, sale: Entry) -> list[Plan]:

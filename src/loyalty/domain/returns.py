@@ -45,19 +45,15 @@ class Bought(NamedTuple):
     points: Mapping[str, int]
     rates: Mapping[str, Sequence[int]]
     moves: int
-    """How often it was reassigned before it came to whom it belongs to now."""
+    """How often it has been reassigned."""
 
     def earned_by(self, net_spend: int) -> dict[str, int]:
         """Points by wallet that a basket of `net_spend` would have earned by the rule of that day."""
         return {wallet: base_points(net_spend, *rate) for wallet, rate in self.rates.items()}
 
     def left(self, done: Done) -> list[dict[str, Any]]:
-        """The lines that have not come back yet, each as far as it has not."""
-        return [
-            {**line, "quantity": left.quantity, "amount": left.amount}
-            for line in self.lines.values()
-            if any((left := _left(line, done))[1:])
-        ]
+        """Every line, as far as it has not come back."""
+        return [{**line, **_left(line, done)._asdict()} for line in self.lines.values()]
 
 
 class Plan(NamedTuple):
@@ -267,7 +263,7 @@ def _possible(
 def _checked(purchase: Bought, lines: Sequence[ReturnedLine] | None, done: Done) -> Sequence[ReturnedLine]:
     """Raises LineUnknown, ExceedsPurchase."""
     if lines is None:
-        lines = [ReturnedLine(line["line_id"], line["quantity"], line["amount"]) for line in purchase.left(done)]
+        lines = [left for line in purchase.lines.values() if any((left := _left(line, done))[1:])]
         if not lines:
             raise ExceedsPurchase("Nothing of the purchase is left to come back.")
     for line in lines:

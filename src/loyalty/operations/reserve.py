@@ -62,7 +62,7 @@ class Reserve(NamedTuple):
         check_may_open(draft, self.member_id)
         plan = planned(draft, self.purchase, self.lines, reserved=open_plans(draft, self.purchase))
         taken = take_back(draft, self.purchase, plan.points, to="held")
-        reserved = as_text(Reservation(self.purchase.id, plan))
+        reserved = as_text(Reservation(self.purchase.id, plan, shortfall))
         expires_at = at + self.lasts
         entry = write_entry(
             draft,
@@ -111,7 +111,6 @@ class Confirm(NamedTuple):
     def decide(self, draft: Draft, at: datetime) -> Receipt:
         """The points are taken back. Raises ReservationNotFound, ReservationResolved, ReservationExpired."""
         hold, reservation = _open(draft, self.hold)
-        shortfall = shortfall_of(draft, self.member_id)
         plan = planned(draft, self.purchase, reservation.plan.lines)
         taken = take_held(
             draft,
@@ -119,7 +118,7 @@ class Confirm(NamedTuple):
             plan.points,
             held=hold.draws,
             foretold=_short(hold, reservation),
-            shortfall=shortfall,
+            shortfall=reservation.shortfall,
         )
         confirmed = hold._replace(status=HoldStatus.CAPTURED.value)
         draft.put(HOLDS, hold.id, confirmed)
@@ -135,7 +134,7 @@ class Confirm(NamedTuple):
             calculation=calculation(self.purchase, plan, self.bought_on, reservation=hold.id),
         )
         come_back(draft, self.purchase, plan, self.bought_on)
-        return Receipt(self.member_id, (entry,), Reserved(confirmed, told(taken, shortfall)))
+        return Receipt(self.member_id, (entry,), Reserved(confirmed, told(taken, reservation.shortfall)))
 
 
 class Cancel(NamedTuple):
