@@ -49,7 +49,7 @@ STOPPED: Final[Mapping[str, str]] = {
 """Statements that may walk without a key, and what stops them; how many rows they read is judged all the same."""
 READ_ALL: Final[Mapping[str, str]] = {
     "ledger.sums": "a trial balance adds up every posting of the programme, until sums are rolled up",
-    "verify.strays": "each row of one bucket in 256 is looked at: that is what verifying is",
+    "strays.strays": "each row of one bucket in 256 is looked at: that is what verifying is",
     "verify.count_beside": "the same",
 }
 """Statements that read as much as there is, and why."""

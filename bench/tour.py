@@ -21,6 +21,7 @@ from loyalty.domain.claims import ReferenceKey
 from loyalty.domain.programme import Programme
 from loyalty.store import claims, readiness, verify
 from loyalty.store.cleaning import Cleaner
+from loyalty.store.strays import strays
 from loyalty.worker.cleaning import BATCH
 from loyalty.worker.worker import one_round
 
@@ -205,7 +206,7 @@ async def _verify(service: Service, programme: Programme) -> None:
             break
         async for _ in verify.adjustments_of(connection, programme.id, bucket):
             break
-        await verify.strays(connection, programme, bucket)
+        await strays(connection, programme, bucket)
         await verify.count_beside(connection, programme.id, bucket)
 
 

@@ -13,8 +13,8 @@ from loyalty.api.answers import Answer, to_json
 from loyalty.api.documented import reads
 from loyalty.api.lean import Calling, StrictRoute
 from loyalty.api.paging import Limit
+from loyalty.domain.events import OF_ENTRIES, Event
 from loyalty.domain.ids import MemberId
-from loyalty.domain.journal import Event
 from loyalty.store.events import BEFORE_ALL, EventPlace, events
 
 router = APIRouter(tags=["events"], route_class=StrictRoute)
@@ -65,7 +65,7 @@ def _event(of: Event) -> dict[str, Any]:
         "type": of.type,
         "member": f"mem_{of.member_id}",
         "sequence": of.sequence,
-        "entry": f"ent_{of.id}" if of.type.startswith("entry.") else None,
+        "entry": f"ent_{of.id}" if of.type.startswith(OF_ENTRIES) else None,
         "recorded_at": of.recorded_at,
     }
 

@@ -2,23 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from typing import NamedTuple
 
 from loyalty.domain.books import BOOKS, Balance, book_of, move
 from loyalty.domain.entries import NO_CAUSE, Because, Birth, Draw, Entry, Kind, Posting, sealed
+from loyalty.domain.events import OF_ENTRIES, Event
 from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.members import MEMBERS, existing
 from loyalty.domain.state import Draft
-
-
-class Event(NamedTuple):
-    """Something that happened to a member, for those who follow along. `id` is that of the thing itself."""
-
-    id: str
-    member_id: MemberId
-    sequence: int
-    type: str
-    recorded_at: datetime
 
 
 def write_entry(
@@ -76,7 +66,7 @@ def write_entry(
             recorded_at=entry.recorded_at,
         ),
     )
-    event = Event(entry.id, member_id, entry.sequence, f"entry.{entry.kind}", entry.recorded_at)
+    event = Event(entry.id, member_id, entry.sequence, OF_ENTRIES + entry.kind, entry.recorded_at)
     draft.record(entry, event)
     return entry
 

@@ -4,8 +4,8 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from loyalty.domain.calendar import first_of_month
+from loyalty.domain.events import Event, EventType
 from loyalty.domain.ids import EntryId, MemberId
-from loyalty.domain.journal import Event
 from loyalty.domain.members import MEMBERS, Member, existing, watch
 from loyalty.domain.programme import Programme, Rung
 from loyalty.domain.state import Draft, Shelf, State
@@ -94,4 +94,4 @@ def _step(
     recorded_at = max(draft.moment.recorded_at, member.recorded_at)
     draft.put(MEMBERS, member.id, moved)
     step = TierStep(draft.mint.next(member.id), member.id, member.tier, tier, at, recorded_at, entry_id)
-    draft.record(step, Event(step.id, member.id, member.sequence, "member.tier_changed", recorded_at))
+    draft.record(step, Event(step.id, member.id, member.sequence, EventType.TIER_CHANGED.value, recorded_at))

@@ -9,8 +9,9 @@ from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
 from loyalty.domain.credit import new_lot, repayment
 from loyalty.domain.earning import usual_end
 from loyalty.domain.entries import Because, Entry, Kind, posting
+from loyalty.domain.events import Event, EventType
 from loyalty.domain.ids import EntryId, MemberId
-from loyalty.domain.journal import Event, write_entry
+from loyalty.domain.journal import write_entry
 from loyalty.domain.lots import OPEN_LOTS, in_draw_order, open_lot, take
 from loyalty.domain.members import MEMBERS, existing, watch, who_may_earn, who_may_spend
 from loyalty.domain.refusals import AdjustmentDecided, AdjustmentNotFound, ApproverNotSecond
@@ -62,7 +63,8 @@ class Adjust(NamedTuple):
         draft.put(ADJUSTMENTS, id_, waiting)
         member = existing(draft, self.member_id)
         told = draft.mint.next(member.id)
-        draft.record(Event(told, member.id, member.sequence, "adjustment.awaiting_approval", moment.recorded_at))
+        awaiting = EventType.AWAITING_APPROVAL.value
+        draft.record(Event(told, member.id, member.sequence, awaiting, moment.recorded_at))
         return Receipt(self.member_id, (), waiting)
 
 

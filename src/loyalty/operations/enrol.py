@@ -5,8 +5,8 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from loyalty.domain.claims import IDENTITIES
+from loyalty.domain.events import Event, EventType
 from loyalty.domain.ids import MemberId
-from loyalty.domain.journal import Event
 from loyalty.domain.members import GENESIS, MEMBERS, Member, Status
 from loyalty.domain.persons import Consent, Identity, Person, age
 from loyalty.domain.programme import Programme
@@ -60,7 +60,7 @@ class Enrol(NamedTuple):
             draft.record(self.person)
         for purpose, text_version in self.consents:
             draft.record(Consent(draft.mint.next(member.id), member.id, purpose, text_version, at))
-        draft.record(Event(member.id, member.id, 0, "member.enrolled", moment.recorded_at))
+        draft.record(Event(member.id, member.id, 0, EventType.ENROLLED.value, moment.recorded_at))
         return Receipt(member.id, (), member)
 
     def _check(self, programme: Programme, at: datetime) -> None:

@@ -6,9 +6,10 @@ from typing import NamedTuple
 from loyalty.domain.books import BOOKS
 from loyalty.domain.credit import release
 from loyalty.domain.entries import Because, Draw, Entry, Kind, Posting
+from loyalty.domain.events import Event, EventType
 from loyalty.domain.holds import OPEN_HOLDS, HoldStatus, open_holds
 from loyalty.domain.ids import MemberId
-from loyalty.domain.journal import Event, write_entry
+from loyalty.domain.journal import write_entry
 from loyalty.domain.lots import EVERYTHING, OPEN_LOTS, LotState, all_open, let_lapse, moved
 from loyalty.domain.members import MEMBERS, Status, existing
 from loyalty.domain.refusals import MemberClosed
@@ -34,7 +35,7 @@ class SetStatus(NamedTuple):
         changed = member._replace(status=self.status.value)
         if changed != member:
             draft.put(MEMBERS, member.id, changed)
-            draft.record(_event(draft, self.member_id, "member.status_changed"))
+            draft.record(_event(draft, self.member_id, EventType.STATUS_CHANGED))
         return Receipt(self.member_id, (), changed)
 
 
@@ -75,7 +76,7 @@ class Close(NamedTuple):
             entries.append(entry)
         member = existing(draft, self.member_id)
         draft.put(MEMBERS, member.id, member._replace(status=Status.CLOSED.value))
-        draft.record(_event(draft, self.member_id, "member.closed"))
+        draft.record(_event(draft, self.member_id, EventType.CLOSED))
         return Receipt(self.member_id, tuple(entries), forfeited)
 
     def _forfeit(self, draft: Draft) -> tuple[dict[str, int], Entry | None]:
@@ -103,6 +104,6 @@ class Close(NamedTuple):
         return forfeited, entry
 
 
-def _event(draft: Draft, member_id: MemberId, type_: str) -> Event:
+def _event(draft: Draft, member_id: MemberId, type_: EventType) -> Event:
     member = existing(draft, member_id)
-    return Event(draft.mint.next(member_id), member_id, member.sequence, type_, draft.moment.recorded_at)
+    return Event(draft.mint.next(member_id), member_id, member.sequence, type_.value, draft.moment.recorded_at)

@@ -8,8 +8,9 @@ import orjson
 from loyalty.domain.books import BOOKS, book_of
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
 from loyalty.domain.entries import Because, Kind, Posting, posting
+from loyalty.domain.events import Event, EventType
 from loyalty.domain.ids import EntryId, MemberId
-from loyalty.domain.journal import Event, write_entry
+from loyalty.domain.journal import write_entry
 from loyalty.domain.lots import OPEN_LOTS, in_draw_order, take
 from loyalty.domain.members import MEMBERS, who_may_spend
 from loyalty.domain.programme import Programme
@@ -82,7 +83,7 @@ class Redeem(NamedTuple):
         )
         if covered < self.points:
             id_, recorded_at = draft.mint.next(self.member_id), entry.recorded_at
-            draft.record(Event(id_, self.member_id, entry.sequence, ReviewKind.NOT_COVERED.value, recorded_at))
+            draft.record(Event(id_, self.member_id, entry.sequence, EventType.NOT_COVERED.value, recorded_at))
             open_review(
                 draft,
                 ReviewKind.NOT_COVERED,

@@ -23,6 +23,7 @@ from loyalty.store import claims
 from loyalty.store import verify as store
 from loyalty.store.database import Database
 from loyalty.store.journal import EntryRows
+from loyalty.store.strays import strays
 from loyalty.store.verify import MemberRows
 
 AT_ONCE = 2
@@ -86,7 +87,7 @@ class _Bucket:
                 self._nobodys(entry.entry)
             async for asked in store.adjustments_of(connection, id_, self._bucket):
                 await self._check_references_of(connection, asked)
-            for stray in await store.strays(connection, self._programme, self._bucket):
+            for stray in await strays(connection, self._programme, self._bucket):
                 self._report.add(*stray)
             counted = await store.count_beside(connection, id_, self._bucket)
         for table, number in counted.items():

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from loyalty.domain.events import Event
 from loyalty.domain.ids import MemberId
-from loyalty.domain.journal import Event
 from loyalty.store.parts import PROGRAMME
 from loyalty.store.schema import BIGINT, INTEGER, UUID, Plain
 

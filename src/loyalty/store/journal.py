@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loyalty.domain.books import Balance
 from loyalty.domain.entries import Because, Birth, Draw, Entry, Posting
+from loyalty.domain.events import Event
 from loyalty.domain.ids import EntryId, LotId, bucket_of
-from loyalty.domain.journal import Event
 from loyalty.store.parts import PROGRAMME, Insert, Write
 from loyalty.store.schema import (
     BIGINT,

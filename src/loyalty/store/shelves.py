@@ -13,9 +13,9 @@ from loyalty.domain.adjustments import ADJUSTMENTS
 from loyalty.domain.books import BOOKS
 from loyalty.domain.claims import IDENTITIES, REFERENCES, REPLAYS
 from loyalty.domain.entries import Entry
+from loyalty.domain.events import Event
 from loyalty.domain.holds import HOLDS, OPEN_HOLDS
 from loyalty.domain.ids import MemberId
-from loyalty.domain.journal import Event
 from loyalty.domain.lots import EVERYTHING, LOTS, OPEN_LOTS, UNSEEN_DUE, LotState
 from loyalty.domain.members import MEMBERS, Member
 from loyalty.domain.parked import PARKED, WAITING_FOR

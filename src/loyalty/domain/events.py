@@ -1,0 +1,32 @@
+"""Events: what followers are told of, in the transaction in which it happened."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from loyalty.domain.ids import MemberId
+
+OF_ENTRIES: Final = "entry."
+"""The type of an entry's own event is this and the entry's kind."""
+
+
+class EventType(StrEnum):
+    """What is not an entry itself."""
+
+    ENROLLED = "member.enrolled"
+    STATUS_CHANGED = "member.status_changed"
+    CLOSED = "member.closed"
+    TIER_CHANGED = "member.tier_changed"
+    AWAITING_APPROVAL = "adjustment.awaiting_approval"
+    NOT_COVERED = "redemption.not_covered"
+
+
+class Event(NamedTuple):
+    """Something that happened to a member. Entries, tier steps and enrolments give their own id to it."""
+
+    id: str
+    member_id: MemberId
+    sequence: int
+    """Of the member's newest entry at that moment."""
+    type: str
+    recorded_at: datetime
