@@ -74,13 +74,13 @@ def main(arguments: Sequence[str]) -> None:
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench memory", description=(__doc__ or "").partition("\n\n")[2])
-    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--minutes", type=float, default=17, help="in all: ten after the warm-up")
     parser.add_argument("--processes", type=int, default=CORES)
     parser.add_argument(
         "--members", type=int, default=MEMBERS, help="more than a process remembers, to fill what it does"
     )
     parser.add_argument(
-        "--warm-up", type=float, default=180, metavar="S", help="seconds until what is remembered is full"
+        "--warm-up", type=float, default=420, metavar="S", help="seconds until what is remembered is full"
     )
     parser.add_argument("--quick", action="store_true", help="a short run with few members: does it run at all?")
     options = parser.parse_args(arguments)

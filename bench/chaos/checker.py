@@ -73,7 +73,7 @@ class Figures(NamedTuple):
     acknowledged: int
     """Requests that were told that they had happened."""
     waiting: int
-    """Told that they wait: for their sale, or for approval."""
+    """Told that they wait: for their sale, for their member, or for approval."""
     refused: int
     """Answered with a refusal."""
     unknown: int

@@ -89,7 +89,7 @@ async def test_a_return_waits_for_its_sale_and_is_done_when_it_comes(shop: Shop,
     assert answer.status_code == 202
     parked = answer.json()
     assert (parked["kind"], parked["status"]) == ("return", "waiting")
-    assert parked["awaits"] == {"source": "pos-1", "reference": "S-1"}
+    assert parked["awaits"] == {"source": "pos-1", "reference": "S-1", "business_date": None}
     assert await cured(service, shop) == 0, "there is no sale yet"
     member = await shop.enrols()
     await shop.sells(member, 100_00, reference="S-1")
@@ -512,6 +512,7 @@ async def test_a_parked_event_reads_back_as_it_was_written(a_shop: ShopFactory, 
     awaited = {"source": "pos-1", "reference": "7", "business_date": "2026-11-01"}
     body = {"accrual": awaited, "lines": lines, "source": "pos-1", "reference": "8", "occurred_at": NOON}
     parked = await parks(shop, body, "/v1/returns")
+    assert (await became(shop, parked))["awaits"] == awaited
     async with service.database.snapshot(shop.programme.id) as connection:
         found: ParkedEvent | None = await store.find(connection, shop.programme.id, _fact(parked))
     assert found is not None

@@ -6,6 +6,7 @@ import pytest
 
 from loyalty.domain.adjustments import Decision
 from loyalty.domain.claims import ReferenceKind
+from loyalty.domain.events import OF_ENTRIES, EventType
 from loyalty.domain.holds import HoldStatus
 from loyalty.domain.lots import LotState
 from loyalty.domain.members import Status
@@ -25,10 +26,19 @@ from loyalty.domain.reviews import ReviewKind, ReviewStatus
         (ParkedStatus, "waiting cured refused lapsed"),
         (ReviewKind, "redemption.not_covered parked.refused parked.lapsed"),
         (ReviewStatus, "open resolved"),
+        (
+            EventType,
+            "member.enrolled member.status_changed member.closed member.tier_changed adjustment.awaiting_approval"
+            " redemption.not_covered",
+        ),
     ],
 )
 def test_the_words_of_states_and_kinds_are_as_published(words: type[StrEnum], published: str) -> None:
     assert list(words) == published.split()
+
+
+def test_the_event_of_an_entry_says_so() -> None:
+    assert OF_ENTRIES == "entry."
 
 
 def test_nobody_binds_a_card_number_or_a_phone_as_a_channel_of_its_own() -> None:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from loyalty.api import answers
 from loyalty.api.access import ADJUSTMENTS_WRITE
 from loyalty.api.answers import Answer, BalanceAnswer, EntryAnswer, to_json
-from loyalty.api.bodies import Body, MemberName, Reason, Reference, Source, WalletName
+from loyalty.api.bodies import Body, MemberName, NoBody, Reason, Reference, Source, WalletName
 from loyalty.api.documented import writes
 from loyalty.api.lean import Call, Calling, LeanRoute
 from loyalty.api.writing import Find, by_id, named, taken, write
@@ -42,10 +42,6 @@ class AdjustmentBody(Body):
     source: Source
     reference: Reference
     wallet: WalletName = "points"
-
-
-class DecisionBody(Body):
-    """Nothing to say."""
 
 
 class AdjustmentAnswer(Answer):
@@ -80,18 +76,18 @@ async def adjust(call: Calling, body: AdjustmentBody) -> Response:
 
 
 @router.post("/v1/adjustments/{id}/approve", summary="Approve an adjustment", **_DOCUMENTED)
-async def approve(call: Calling, id: str, body: DecisionBody) -> Response:  # noqa: A002 - the path's own word
+async def approve(call: Calling, id: str, body: NoBody) -> Response:  # noqa: A002 - the path's own word
     """By another API client than the one that asked for it."""
     return await _decide(call, id, body, approve=True)
 
 
 @router.post("/v1/adjustments/{id}/reject", summary="Reject an adjustment", **_DOCUMENTED)
-async def reject(call: Calling, id: str, body: DecisionBody) -> Response:  # noqa: A002 - the path's own word
+async def reject(call: Calling, id: str, body: NoBody) -> Response:  # noqa: A002 - the path's own word
     """By another API client than the one that asked for it."""
     return await _decide(call, id, body, approve=False)
 
 
-async def _decide(call: Call, id_: str, body: DecisionBody, *, approve: bool) -> Response:
+async def _decide(call: Call, id_: str, body: NoBody, *, approve: bool) -> Response:
     calendar, client = call.caller.programme.calendar, call.caller.client_id
     return await write(
         call,

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from loyalty.api import answers
 from loyalty.api.access import MEMBERS_READ, REDEMPTIONS_WRITE
 from loyalty.api.answers import Answer, WriteAnswer, to_json
-from loyalty.api.bodies import Body, MemberName, Points, Reference, Source, Store, Text, WalletName
+from loyalty.api.bodies import Body, MemberName, NoBody, Points, Reference, Source, Store, Text, WalletName
 from loyalty.api.documented import reads, writes
 from loyalty.api.lean import Call, Calling, LeanRoute
 from loyalty.api.service import wall_clock
@@ -50,10 +50,6 @@ class CaptureBody(Body):
     """How much of the hold to redeem; the rest is released."""
 
     points: Annotated[Points | None, Field(description="All of it when absent.")] = None
-
-
-class ReleaseBody(Body):
-    """Nothing to say."""
 
 
 class HoldAnswer(Answer):
@@ -113,7 +109,7 @@ async def capture(call: Calling, id: str, body: CaptureBody) -> Response:  # noq
     summary="Give held points back",
     **writes(REDEMPTIONS_WRITE, 201, HoldWriteAnswer, 404, 409),
 )
-async def release(call: Calling, id: str, body: ReleaseBody) -> Response:  # noqa: A002 - the path's own word
+async def release(call: Calling, id: str, body: NoBody) -> Response:  # noqa: A002 - the path's own word
     return await write(
         call,
         body,

@@ -1,6 +1,6 @@
 """Parked events: what came too early and was answered 202, and what became of it."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -28,6 +28,7 @@ class AwaitedSaleAnswer(Answer):
 
     source: str = Field(examples=["pos-1"])
     reference: str = Field(examples=["SH-001-000042"])
+    business_date: date | None = Field(description="Of a source whose receipt numbers begin again.")
 
 
 class AwaitedIdentityAnswer(Answer):
@@ -104,9 +105,13 @@ def answer(of: ParkedEvent) -> dict[str, Any]:
     }
 
 
-def _awaited(awaits: Awaited) -> dict[str, str]:
+def _awaited(awaits: Awaited) -> dict[str, str | None]:
     if isinstance(awaits, ReferenceKey):
-        return {"source": awaits.source, "reference": awaits.reference}
+        return {
+            "source": awaits.source,
+            "reference": awaits.reference,
+            "business_date": awaits.business_date or None,
+        }
     return {"channel": awaits.channel, "type": awaits.type}
 
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from loyalty.api import answers, parked
 from loyalty.api.access import ACCRUALS_WRITE, MEMBERS_READ
 from loyalty.api.answers import Answer, WriteAnswer, main_wallet, to_json
-from loyalty.api.bodies import Amount, Body, Instant, Label, Quantity, Reference, Source, Store, Text
+from loyalty.api.bodies import Amount, Body, Instant, Label, NoBody, Quantity, Reference, Source, Store, Text
 from loyalty.api.documented import reads, writes
 from loyalty.api.holds import LONGEST_S, USUAL_S
 from loyalty.api.lean import Call, Calling, LeanRoute
@@ -100,14 +100,6 @@ class ReservationAnswer(Answer):
     expires_at: datetime = Field(description="When it is cancelled by itself.")
 
 
-class ConfirmBody(Body):
-    """Nothing to say."""
-
-
-class CancelBody(Body):
-    """Nothing to say."""
-
-
 class CancelAnswer(WriteAnswer):
     """The return will not be: its points are where they were."""
 
@@ -179,7 +171,7 @@ async def reserve(call: Calling, body: ReserveBody) -> Response:
 @router.post(
     "/v1/returns/{id}/confirm", summary="Do a reserved return", **writes(ACCRUALS_WRITE, 201, ReservedAnswer, 404, 409)
 )
-async def confirm(call: Calling, id: str, body: ConfirmBody) -> Response:  # noqa: A002 - the path's own word
+async def confirm(call: Calling, id: str, body: NoBody) -> Response:  # noqa: A002 - the path's own word
     """The money has been refunded: the points that were held for it are taken back."""
     calendar = call.caller.programme.calendar
 
@@ -204,7 +196,7 @@ async def confirm(call: Calling, id: str, body: ConfirmBody) -> Response:  # noq
     summary="Give up a reserved return",
     **writes(ACCRUALS_WRITE, 201, CancelAnswer, 404, 409),
 )
-async def cancel(call: Calling, id: str, body: CancelBody) -> Response:  # noqa: A002 - the path's own word
+async def cancel(call: Calling, id: str, body: NoBody) -> Response:  # noqa: A002 - the path's own word
     """Its points go back to the lots they came from."""
     calendar = call.caller.programme.calendar
     return await write(
