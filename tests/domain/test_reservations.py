@@ -8,6 +8,7 @@ from loyalty.domain.books import Balance, Book
 from loyalty.domain.holds import MOST_OPEN
 from loyalty.domain.programme import Programme, Shortfall
 from loyalty.operations.returns import Returned
+from tests import laws
 from tests.domain.test_returns import WALLETS, selling
 from tests.makers import Desk, a_programme, a_wallet, accepted, code_of, days, refused, told
 
@@ -120,6 +121,7 @@ def test_what_was_held_beyond_need_repays_a_debt_when_it_can_be_spent(pending: i
     for one in reserved:
         accepted(desk.confirms(one, "2026-01-20"))
     assert desk.balance(anna) == left
+    laws.check(laws.of_state(desk.programme, desk.state))
 
 
 @pytest.mark.parametrize(
