@@ -22,13 +22,26 @@ from sqlalchemy import TableClause, make_url
 
 from bench.lives import MARK, Life, Span, live
 from bench.members import card
-from loyalty.domain.claims import IDENTITIES, REFERENCES, ReferenceKey, ReplayKey
+from loyalty.domain.claims import REFERENCES, ReferenceKey, ReplayKey
 from loyalty.domain.entries import content
+from loyalty.domain.identities import CARD_CHANNEL, CARD_TYPE, IDENTITIES, Binding, Identity
 from loyalty.domain.ids import BUCKETS, MemberId
 from loyalty.domain.members import existing
 from loyalty.domain.programme import Programme
 from loyalty.domain.state import State
-from loyalty.store import adjustments, books, claims, holds, journal, lots, members, reversals, shelves, tiers
+from loyalty.store import (
+    adjustments,
+    books,
+    claims,
+    holds,
+    identities,
+    journal,
+    lots,
+    members,
+    reversals,
+    shelves,
+    tiers,
+)
 from loyalty.store.database import Database
 
 YEARS: Final = timedelta(days=730)
@@ -101,15 +114,15 @@ async def _write(runner_url: str, programme: Programme, lives: Sequence[Life]) -
     try:
         for number, life in enumerate(lives):
             enrolled_at = existing(life.state, life.member_id).enrolled_at
-            life.state.put(IDENTITIES, _identity(number), life.member_id)
+            life.state.put(IDENTITIES, _identity(number), Binding(life.member_id, enrolled_at))
             async with database.transaction(programme.id) as connection:
                 await shelves.write(connection, programme, life.state, State(), enrolled_at)
     finally:
         await database.close()
 
 
-def _identity(number: int) -> tuple[str, str, bytes]:
-    return ("programme", "number", card(number).encode())
+def _identity(number: int) -> Identity:
+    return Identity(CARD_CHANNEL, CARD_TYPE, card(number).encode())
 
 
 class _Copying:
@@ -198,14 +211,14 @@ class _Copying:
 
     async def _filled(self, connection: "asyncpg.Connection[Any]") -> list[str]:
         """The tables with rows. An empty one, believed to be so, would be scanned by plans made now and kept."""
-        tables = [*STANDING, journal.entry, *HISTORY, claims.identity, claims.reference, claims.replay]
+        tables = [*STANDING, journal.entry, *HISTORY, identities.identity, claims.reference, claims.replay]
         return [one.name for one in tables if await connection.fetchval(f"select exists (select from {one.name})")]
 
     def _identities(self) -> Iterator[tuple[Any, ...]]:
         bound_at = existing(self._lives[0].state, self._lives[0].member_id).enrolled_at
         for n in self._numbers:
             key = _identity(n)
-            yield claims.identity_bucket(key), self._programme.id, *key, self._member_id(n), bound_at
+            yield key.bucket, self._programme.id, *key, self._member_id(n), bound_at
 
     def _references(self) -> Iterator[tuple[Any, ...]]:
         taken = [life.state.own(REFERENCES) for life in self._lives]

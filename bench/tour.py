@@ -104,6 +104,7 @@ async def _write(till: _Client, second: _Client) -> str:
     """Every verb; the member that did it all."""
     member, other = [(await _enrol(till)) for _ in range(2)]
     await _come_too_early(till)
+    await _change_hands(till, member, other)
     await _redeem_by_force(till, second, other)
     await till.post("/v1/accruals/bulk", {"items": [_grant(member, 5) for _ in range(A_FULL_BULK)]})
     await till.post("/v1/accruals", _order({"number": await _number(till, member)}, TOP_TIER))
@@ -141,6 +142,16 @@ async def _come_too_early(till: _Client) -> None:
     await till.get(f"/v1/parked/{early['parked']}")
     await till.get("/v1/parked", limit=PAGE)
     await _enrol(till, identities=[identity])
+
+
+async def _change_hands(till: _Client, *members: str) -> None:
+    """An identity is one member's, and then the other's."""
+    identity = {"channel": "wechat", "type": "openid", "value": secrets.token_hex(8)}
+    for member in members:
+        bound = await till.post(f"/v1/members/{member}/identities", {"identity": identity})
+        await till.post("/v1/members/resolve", {"member": {"identity": identity}})
+        await till.get(f"/v1/members/{member}/identities")
+        await till.post(f"/v1/members/{member}/identities/{bound['id']}", method="DELETE")
 
 
 async def _redeem_by_force(till: _Client, second: _Client, member: str) -> None:

@@ -208,6 +208,21 @@ CREATE TYPE public.hold_row_2 AS (
 
 
 --
+-- Name: identity_change; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.identity_change AS (
+	bucket smallint,
+	channel text,
+	type text,
+	lookup bytea,
+	member_id uuid,
+	bound_at timestamp with time zone,
+	was_member_id uuid
+);
+
+
+--
 -- Name: identity_row; Type: TYPE; Schema: public; Owner: -
 --
 
@@ -765,7 +780,7 @@ CREATE TABLE public.identity (
     channel text NOT NULL,
     type text NOT NULL,
     lookup bytea NOT NULL,
-    member_id uuid NOT NULL,
+    member_id uuid,
     bound_at timestamp with time zone NOT NULL
 );
 
@@ -1257,6 +1272,13 @@ CREATE INDEX event_order ON public.event USING btree (programme_id, xid, member_
 --
 
 CREATE INDEX hold_open ON public.hold USING btree (bucket, programme_id, member_id) WHERE (status = 'open'::text);
+
+
+--
+-- Name: identity_of_member; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX identity_of_member ON public.identity USING btree (member_id, programme_id);
 
 
 --
@@ -1752,6 +1774,20 @@ GRANT UPDATE(captured) ON TABLE public.hold TO loyalty_run;
 --
 
 GRANT SELECT,INSERT ON TABLE public.identity TO loyalty_run;
+
+
+--
+-- Name: COLUMN identity.member_id; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(member_id) ON TABLE public.identity TO loyalty_run;
+
+
+--
+-- Name: COLUMN identity.bound_at; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(bound_at) ON TABLE public.identity TO loyalty_run;
 
 
 --

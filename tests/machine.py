@@ -13,10 +13,10 @@ from loyalty.domain.books import Book
 from loyalty.domain.calendar import Calendar
 from loyalty.domain.entries import Entry
 from loyalty.domain.holds import Hold
+from loyalty.domain.identities import Identity
 from loyalty.domain.ids import FactId
 from loyalty.domain.lots import Lot, LotState
 from loyalty.domain.members import Status
-from loyalty.domain.persons import Identity
 from loyalty.domain.programme import Expiry, Lifespan, Programme, Rung, Shortfall, Wallet
 from loyalty.domain.reservations import reservation_of
 from loyalty.domain.state import Moment, State

@@ -23,7 +23,6 @@ ONLY_INSERTED = {
     "event": "type = 'nothing'",
     "replay": "status = 200",
     "reference": "entry_id = entry_id",
-    "identity": "member_id = member_id",
     "person": "sealed = ''",
     "consent": "purpose = 'everything'",
     "tier_step": "to_tier = 'gold'",
@@ -35,6 +34,7 @@ NEVER_CHANGED_COLUMNS = {
     "net_spend": "month = '2026-01-01'",
     "parked_event": "asked = null",
     "review": "points = 1",
+    "identity": "lookup = ''",
 }
 TABLES = [*ONLY_INSERTED, *NEVER_CHANGED_COLUMNS]
 

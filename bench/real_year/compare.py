@@ -17,11 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bench.real_year.expected import SPENDING_YEAR, Expected, expected_from_original
 from loyalty.config import load_settings
-from loyalty.domain.persons import Identity
+from loyalty.domain.identities import Identity
 from loyalty.domain.programme import Programme
 from loyalty.store import programmes
-from loyalty.store.claims import find_identities
 from loyalty.store.database import Database
+from loyalty.store.identities import holders
 from loyalty.store.ledger import trial_balance
 from loyalty.store.sealing import Sealer
 
@@ -74,7 +74,7 @@ async def _members(
 ) -> dict[str, str]:
     """Household by member id."""
     identities = {Identity("store", "household", lookup_of("store", "household", one)): one for one in households}
-    found = await find_identities(connection, programme.id, list(identities))
+    found = await holders(connection, programme.id, list(identities))
     return {member_id: identities[identity] for identity, member_id in found.items()}
 
 

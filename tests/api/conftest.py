@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from loyalty.api.access import SCOPES_OF_ROLE, new_key
 from loyalty.api.app import create_app
+from loyalty.api.service import Service
 from loyalty.config import Settings
 from loyalty.demo import DEMO
 from loyalty.domain.programme import Programme
@@ -289,6 +290,12 @@ async def app(settings: Settings) -> AsyncIterator[FastAPI]:
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         yield app
+
+
+@pytest.fixture
+def service(app: FastAPI) -> Service:
+    found: Service = app.state.service
+    return found
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -47,6 +47,10 @@ ROUTES = {
     ("GET", "/v1/entries"): "members:read",
     ("GET", "/v1/entries/{id}"): "members:read",
     ("GET", "/v1/events"): "events:read",
+    ("GET", "/v1/members/{id}/identities"): "members:read",
+    ("POST", "/v1/members/{id}/identities"): "identities:write",
+    ("DELETE", "/v1/members/{id}/identities/{identity}"): "identities:write",
+    ("POST", "/v1/members/resolve"): "members:read",
     ("POST", "/v1/accruals"): "accruals:write",
     ("POST", "/v1/accruals/bulk"): "accruals:write",
     ("POST", "/v1/redemptions"): "redemptions:write",
@@ -113,6 +117,8 @@ def sample(method: str, path: str, member: dict[str, Any], entry: str) -> tuple[
         "/v1/adjustments": {**a_grant(member), "reason": "r"},
         "/v1/members/{id}": {"status": "active"},
         "/v1/reviews/{id}/resolve": {"reason": "r"},
+        "/v1/members/{id}/identities": {"identity": {"channel": "wechat", "type": "openid", "value": "oX1"}},
+        "/v1/members/resolve": {"member": named(member)},
     }
     bodies["/v1/transfers"].pop("member")
     bodies["/v1/returns/reserve"] = bodies["/v1/returns"]
@@ -124,11 +130,13 @@ def sample(method: str, path: str, member: dict[str, Any], entry: str) -> tuple[
         "/v1/members/{id}/statement": "?from=2026-11-01&to=2026-11-30",
     }
     content = orjson.dumps(bodies.get(path, {})) if method in ("POST", "PATCH") else None
-    return path.format(id=id_) + (queries.get(path, "") if method == "GET" else ""), content
+    return path.format(id=id_, identity=f"idn_{'0' * 32}") + (queries.get(path, "") if method == "GET" else ""), content
 
 
 async def ask(client: Client, method: str, path: str, content: bytes | None) -> httpx2.Response:
-    headers = {"Content-Type": "application/json", "Idempotency-Key": "k"} if content else {}
+    headers = {"Content-Type": "application/json"} if content else {}
+    if method != "GET":
+        headers["Idempotency-Key"] = "k"
     response: httpx2.Response = await client.send(method, path, content=content, headers=headers)
     return response
 
@@ -189,6 +197,8 @@ async def test_a_programme_sees_and_moves_nothing_of_another(a_shop: ShopFactory
             refused(answer, 404, "parked_not_found")
         case (_, "/v1/reviews/{id}" | "/v1/reviews/{id}/resolve"):
             refused(answer, 404, "review_not_found")
+        case (_, "/v1/members/{id}/identities/{identity}"):
+            refused(answer, 404, "identity_not_found")
         case (_, "/v1/redemptions/{id}/refund"):
             refused(answer, 404, "redemption_not_found")
         case (_, "/v1/holds/{id}" | "/v1/holds/{id}/capture" | "/v1/holds/{id}/release"):

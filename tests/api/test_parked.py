@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -39,12 +38,6 @@ from tests.plans import plan
 
 SOMEBODY = {"channel": "tmall", "type": "ouid", "value": "buyer-of-nobody-knows-what"}
 NOON = "2026-11-01T12:00:00+08:00"
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def service(app: FastAPI) -> Service:
-    found: Service = app.state.service
-    return found
 
 
 async def cured(service: Service, shop: Shop) -> int:

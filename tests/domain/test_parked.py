@@ -5,10 +5,10 @@ import pytest
 from loyalty.domain.claims import REFERENCES, REPLAYS, ReferenceKey, ReferenceKind, reference_key
 from loyalty.domain.earning import Order
 from loyalty.domain.entries import Because
+from loyalty.domain.identities import Identity
 from loyalty.domain.ids import MemberId
 from loyalty.domain.members import Status
 from loyalty.domain.parked import MOST_WAITING, PARKED, AskedPoints, AskedReturn, Awaited, ParkedEvent
-from loyalty.domain.persons import Identity
 from loyalty.operations.command import Receipt
 from loyalty.operations.door import Answer
 from loyalty.operations.park import Lapse, Park, cure_of

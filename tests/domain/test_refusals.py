@@ -5,6 +5,7 @@ from loyalty.domain.refusals import InsufficientPoints, Refusal, vocabulary
 FROZEN = """
     adjustment_decided
     amount_out_of_range
+    card_number_stays
     currency_not_accepted
     dates_contradict
     exceeds_hold
@@ -14,12 +15,12 @@ FROZEN = """
     hold_expired
     hold_resolved
     idempotency_key_reused
-    identity_taken
     insufficient_points
     member_closed
     member_earn_only
     member_frozen
     not_a_purchase
+    phone_not_verified
     parked_decided
     reassigned_too_often
     reference_taken
@@ -39,6 +40,9 @@ CURABLE = """
     adjustment_not_found
     entry_not_found
     hold_not_found
+    identity_conflict
+    identity_not_found
+    identity_taken
     member_not_found
     occurred_at_in_future
     parked_not_found

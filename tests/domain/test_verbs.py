@@ -7,10 +7,11 @@ import pytest
 
 from loyalty.domain.books import Balance
 from loyalty.domain.earning import Term
+from loyalty.domain.identities import Identity
 from loyalty.domain.ids import MemberId
 from loyalty.domain.lots import LOTS
 from loyalty.domain.members import GENESIS, MEMBERS
-from loyalty.domain.persons import Consent, Identity, Person
+from loyalty.domain.persons import Consent, Person
 from loyalty.domain.programme import Expiry, Lifespan
 from loyalty.domain.refusals import InsufficientPoints, Refusal
 from loyalty.operations.accrue import Accrued

@@ -8,10 +8,10 @@ from loyalty.domain.adjustments import Decision
 from loyalty.domain.claims import ReferenceKind
 from loyalty.domain.events import OF_ENTRIES, EventType
 from loyalty.domain.holds import HoldStatus
+from loyalty.domain.identities import RESERVED_CHANNELS
 from loyalty.domain.lots import LotState
 from loyalty.domain.members import Status
 from loyalty.domain.parked import ParkedStatus
-from loyalty.domain.persons import RESERVED_CHANNELS
 from loyalty.domain.reviews import ReviewKind, ReviewStatus
 
 
@@ -28,8 +28,8 @@ from loyalty.domain.reviews import ReviewKind, ReviewStatus
         (ReviewStatus, "open resolved"),
         (
             EventType,
-            "member.enrolled member.status_changed member.closed member.tier_changed adjustment.awaiting_approval"
-            " redemption.not_covered",
+            "member.enrolled member.status_changed member.closed member.identity_bound member.identity_unbound"
+            " member.tier_changed adjustment.awaiting_approval redemption.not_covered",
         ),
     ],
 )

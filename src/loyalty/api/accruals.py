@@ -38,9 +38,9 @@ from loyalty.domain.bounds import MAX_LINES
 from loyalty.domain.claims import ReferenceKind
 from loyalty.domain.earning import Order, Term
 from loyalty.domain.entries import Because
+from loyalty.domain.identities import Identity
 from loyalty.domain.ids import MemberId
 from loyalty.domain.parked import AskedPoints, ParkedEvent
-from loyalty.domain.persons import Identity
 from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import MemberNotFound
 from loyalty.operations.accrue import Accrued, Grant, Purchase

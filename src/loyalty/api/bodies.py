@@ -8,8 +8,8 @@ import phonenumbers
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from loyalty.domain.bounds import EARLIEST, LATEST, MAX_AMOUNT, MAX_POINTS, MAX_QUANTITY
+from loyalty.domain.identities import RESERVED_CHANNELS
 from loyalty.domain.ids import EntryId, MemberId
-from loyalty.domain.persons import RESERVED_CHANNELS
 from loyalty.domain.refusals import MemberNotFound
 from loyalty.domain.texts import is_clean, is_plain
 

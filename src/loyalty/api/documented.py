@@ -19,6 +19,11 @@ def reads(scope: str, answer: type[Answer], *problems: int) -> dict[str, Any]:
     return {"openapi_extra": _extra(scope), "responses": _responses(200, answer, (*_ALWAYS, 400, *problems))}
 
 
+def asks(scope: str, answer: type[Answer], *problems: int) -> dict[str, Any]:
+    """Keyword arguments of a route that reads what a body asks for: what is personal does not belong into a path."""
+    return reads(scope, answer, *_WITH_BODY, *problems)
+
+
 def writes(
     scope: str,
     status: int,

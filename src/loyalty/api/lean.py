@@ -115,7 +115,9 @@ class StrictRoute(APIRoute):
         """What every request of this route passes first."""
         scope: str = (self.openapi_extra or {})["x-scope"]
         takes_json = self.body_field is not None
-        known = {DRY_RUN} if takes_json else {str(parameter.alias) for parameter in self.dependant.query_params}
+        described = (self.openapi_extra or {}).get("parameters", ())
+        known = {str(one["name"]) for one in described if one["in"] == "query"}
+        known |= {str(parameter.alias) for parameter in self.dependant.query_params}
 
         async def admission(request: Request) -> Call:
             call = await admit(request, scope)

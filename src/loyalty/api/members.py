@@ -19,9 +19,10 @@ from loyalty.api.service import new_member_id, wall_clock
 from loyalty.api.writing import Find, blind, blinded, known, write
 from loyalty.domain.calendar import FOREVER, INSTANT
 from loyalty.domain.entries import Because
+from loyalty.domain.identities import CARD_CHANNEL, CARD_TYPE, Identity
 from loyalty.domain.ids import LotId, MemberId
 from loyalty.domain.members import Member, Status
-from loyalty.domain.persons import Identity, Person
+from loyalty.domain.persons import Person
 from loyalty.domain.refusals import MemberNotFound
 from loyalty.domain.tiers import place_of
 from loyalty.operations.command import Receipt
@@ -32,7 +33,6 @@ from loyalty.store.balances import Past, Standing, read_past
 from loyalty.store.history import LotPlace
 from loyalty.store.horizon import horizon
 from loyalty.store.members import exists
-from loyalty.store.sealing import CARD_CHANNEL, CARD_TYPE
 
 router = APIRouter(tags=["members"], route_class=StrictRoute)
 lean = APIRouter(tags=["members"], route_class=LeanRoute)
@@ -167,8 +167,8 @@ async def enrol(call: Calling, body: EnrolBody) -> Response:
 
 @router.get("/v1/members/{id}", summary="Read a member", **reads(MEMBERS_READ, MemberAnswer, 404))
 async def read(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
-    standing = await _standing(call, path_member(id))
-    return _json(_member(standing.member))
+    found = await standing(call, path_member(id))
+    return _json(member_answer(found.member))
 
 
 AsOf = Annotated[
@@ -196,7 +196,7 @@ async def balance(
     programme, member = call.caller.programme, path_member(id)
     now = programme.now(wall_clock())
     if as_of is None and known_at is None:
-        return _json(_balances(now, await _standing(call, member, now)))
+        return _json(_balances(now, await standing(call, member, now)))
     at = as_of or (now if known_at is None else programme.now(known_at))
     if at > now + FURTHEST_AHEAD:
         detail = f"as_of is at most {FURTHEST_AHEAD.days} days ahead."
@@ -213,7 +213,7 @@ async def balance(
 
 @router.get("/v1/members/{id}/tier", summary="Tier and progress", **reads(MEMBERS_READ, TierAnswer, 404))
 async def tier(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
-    return _json(_tier(call, await _standing(call, path_member(id))))
+    return _json(_tier(call, await standing(call, path_member(id))))
 
 
 @router.get(
@@ -231,7 +231,7 @@ async def entries(
     before = paging.number(cursor, start=2**62)
     programme_id = call.caller.programme.id
     async with call.service.database.snapshot(programme_id) as connection:
-        _check(exists=await exists(connection, programme_id, member))
+        check_exists(exists=await exists(connection, programme_id, member))
         found = await history.entries(connection, programme_id, member, before=before, limit=limit + 1)
     return _json(paging.page([answers.entry(one) for one in found], limit, lambda last: [last["sequence"]]))
 
@@ -248,7 +248,7 @@ async def lots(
     member = path_member(id)
     after = _lot_place(cursor)
     async with call.service.database.snapshot(programme.id) as connection:
-        _check(exists=await exists(connection, programme.id, member))
+        check_exists(exists=await exists(connection, programme.id, member))
         found = await history.open_lots(connection, programme.id, member, after=after, limit=limit + 1)
     places = [[one.wallet, one.state, one.due_at, one.earned_at, one.id] for one in found]
     items = [answers.lot(programme, one) for one in found]
@@ -264,7 +264,7 @@ async def change(call: Calling, id: str, body: StatusBody) -> Response:  # noqa:
         body,
         find=_whom(id),
         command=lambda member_id, _: SetStatus(member_id, Status(body.status)),
-        say=lambda receipt: (200, to_json({**_member(receipt.said), **answers.written(receipt)})),
+        say=lambda receipt: (200, to_json({**member_answer(receipt.said), **answers.written(receipt)})),
     )
 
 
@@ -312,10 +312,11 @@ def _enrolment(call: Call, id_: MemberId, body: EnrolBody) -> Enrol:
 
 
 def _say_enrolled(receipt: Receipt) -> tuple[int, bytes]:
-    return 201, to_json({**_member(receipt.said), **answers.written(receipt)})
+    return 201, to_json({**member_answer(receipt.said), **answers.written(receipt)})
 
 
-def _member(member: Member) -> dict[str, Any]:
+def member_answer(member: Member) -> dict[str, Any]:
+    """A member as the API shows it."""
     return {
         "id": f"mem_{member.id}",
         "number": member.number,
@@ -363,19 +364,19 @@ def _tier(call: Call, standing: Standing) -> dict[str, Any]:
     }
 
 
-def _check(*, exists: bool) -> None:
+def check_exists(*, exists: bool) -> None:
     """Raises MemberNotFound."""
     if not exists:
         raise MemberNotFound("There is no such member in this programme.")
 
 
-async def _standing(call: Call, id_: MemberId, at: datetime | None = None) -> Standing:
+async def standing(call: Call, id_: MemberId, at: datetime | None = None) -> Standing:
     """The member as of `at`, or now. Raises MemberNotFound."""
     programme = call.caller.programme
-    standing = await call.service.balances.standing(programme, id_, at or programme.now(wall_clock()))
-    if standing is None:
+    found = await call.service.balances.standing(programme, id_, at or programme.now(wall_clock()))
+    if found is None:
         raise MemberNotFound("There is no such member in this programme.")
-    return standing
+    return found
 
 
 def _lot_place(cursor: str | None) -> LotPlace | None:

@@ -13,8 +13,8 @@ from loyalty.api.lean import DRY_RUN, Call
 from loyalty.api.problems import Problem
 from loyalty.api.service import new_fact, wall_clock
 from loyalty.domain.claims import Claim, ReferenceKey, ReferenceKind, ReplayKey, reference_key, replayed
+from loyalty.domain.identities import CARD_CHANNEL, CARD_TYPE, Identity
 from loyalty.domain.ids import MemberId
-from loyalty.domain.persons import Identity
 from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import KeyReused, MemberNotFound, NotFound, Refusal
 from loyalty.domain.state import Moment
@@ -23,7 +23,6 @@ from loyalty.operations.door import Answer, Submission
 from loyalty.operations.lanes import Overloaded
 from loyalty.operations.retry import Unavailable
 from loyalty.store.claims import find_replay
-from loyalty.store.sealing import CARD_CHANNEL, CARD_TYPE
 
 MAX_KEY = 255
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")

@@ -24,8 +24,8 @@ from loyalty.config import Settings, load_settings
 from loyalty.domain.claims import Claim, ReferenceKind, ReplayKey, reference_key
 from loyalty.domain.earning import Order
 from loyalty.domain.entries import Because
+from loyalty.domain.identities import CARD_CHANNEL, CARD_TYPE, Identity
 from loyalty.domain.ids import FactId, MemberId
-from loyalty.domain.persons import Identity
 from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import IdentityTaken, MemberNotFound, ReferenceTaken, Refusal
 from loyalty.domain.state import Moment
@@ -38,10 +38,10 @@ from loyalty.operations.enrol import Enrol, new_card_number
 from loyalty.operations.lanes import MAX_BULK_BATCH, Lanes
 from loyalty.operations.retry import Unavailable
 from loyalty.store import programmes
-from loyalty.store.claims import find_identities
 from loyalty.store.database import Database
+from loyalty.store.identities import holders
 from loyalty.store.readiness import check_servable
-from loyalty.store.sealing import CARD_CHANNEL, CARD_TYPE, Sealer
+from loyalty.store.sealing import Sealer
 from loyalty.telemetry import configure_logging
 from loyalty.worker.settling import settle_due
 
@@ -306,7 +306,7 @@ class _Members:
         missing = {name: identity for name, identity in asked.items() if name not in found}
         if missing:
             async with self._database.snapshot(self._programme.id) as connection:
-                known = await find_identities(connection, self._programme.id, list(missing.values()))
+                known = await holders(connection, self._programme.id, list(missing.values()))
             found.update({name: known[identity] for name, identity in missing.items() if identity in known})
         return {name: identity for name, identity in missing.items() if name not in found}
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from loyalty.domain.entries import Kind
-from loyalty.domain.ids import EntryId, MemberId
+from loyalty.domain.ids import EntryId
 from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import KeyReused, ReferenceTaken
 from loyalty.domain.state import Draft, Shelf
@@ -82,8 +82,6 @@ class ReferenceKey(NamedTuple):
 
 REPLAYS: Shelf[ReplayKey, Replay] = Shelf("replay")
 REFERENCES: Shelf[ReferenceKey, EntryId] = Shelf("reference")
-IDENTITIES: Shelf[tuple[str, str, bytes], MemberId] = Shelf("identity")
-"""Who answers to (channel, type, lookup). The lookup is a keyed hash wherever the value is personal."""
 
 
 def reference_key(programme: Programme, kind: str, *, source: str, reference: str, day: date) -> ReferenceKey:

@@ -5,6 +5,8 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from loyalty.domain.ids import MemberId
+from loyalty.domain.members import existing
+from loyalty.domain.state import Draft
 
 OF_ENTRIES: Final = "entry."
 """The type of an entry's own event is this and the entry's kind."""
@@ -16,6 +18,8 @@ class EventType(StrEnum):
     ENROLLED = "member.enrolled"
     STATUS_CHANGED = "member.status_changed"
     CLOSED = "member.closed"
+    IDENTITY_BOUND = "member.identity_bound"
+    IDENTITY_UNBOUND = "member.identity_unbound"
     TIER_CHANGED = "member.tier_changed"
     AWAITING_APPROVAL = "adjustment.awaiting_approval"
     NOT_COVERED = "redemption.not_covered"
@@ -30,3 +34,10 @@ class Event(NamedTuple):
     """Of the member's newest entry at that moment."""
     type: str
     recorded_at: datetime
+
+
+def tell(draft: Draft, member_id: MemberId, type_: EventType) -> None:
+    """Something happened to the member that is no entry. Raises MemberNotFound."""
+    member = existing(draft, member_id)
+    id_ = draft.mint.next(member_id)
+    draft.record(Event(id_, member_id, member.sequence, type_.value, draft.moment.recorded_at))

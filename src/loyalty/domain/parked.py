@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 from loyalty.domain.claims import ReferenceKey, ReferenceKind
 from loyalty.domain.earning import Order
 from loyalty.domain.entries import Because
+from loyalty.domain.identities import Identity
 from loyalty.domain.ids import FactId
-from loyalty.domain.persons import Identity
 from loyalty.domain.returns import ReturnedLine
 from loyalty.domain.state import Shelf
 

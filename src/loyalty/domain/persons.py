@@ -6,17 +6,6 @@ from typing import NamedTuple
 
 from loyalty.domain.ids import MemberId
 
-RESERVED_CHANNELS = frozenset({"programme", "phone"})
-"""Card numbers are given out by us and phones are normalised first: nobody binds them as a channel's identity."""
-
-
-class Identity(NamedTuple):
-    """What a channel knows the member by. `lookup` is a keyed hash wherever the value is personal."""
-
-    channel: str
-    type: str
-    lookup: bytes
-
 
 class Person(NamedTuple):
     """What the programme knows about the person, sealed: unreadable here, erasable there."""

@@ -67,6 +67,11 @@ class ReviewNotFound(NotFound):
     title = "No such review item"
 
 
+class IdentityNotFound(NotFound):
+    code = "identity_not_found"
+    title = "The member is not known by that"
+
+
 class Conflict(Refusal):
     """The request is well formed but the state of the ledger does not allow it."""
 
@@ -84,6 +89,23 @@ class ReferenceTaken(Conflict):
 class IdentityTaken(Conflict):
     code = "identity_taken"
     title = "This identity already belongs to a member"
+    curable = True
+
+
+class PhoneNotVerified(Conflict):
+    code = "phone_not_verified"
+    title = "A phone joins a member only when it is verified"
+
+
+class IdentityConflict(Conflict):
+    code = "identity_conflict"
+    title = "The member is known by another identity of that kind"
+    curable = True
+
+
+class CardNumberStays(Conflict):
+    code = "card_number_stays"
+    title = "A card number cannot be unbound"
 
 
 class MemberFrozen(Conflict):

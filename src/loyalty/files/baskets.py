@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Final, NamedTuple, Self
 import orjson
 
 from loyalty.domain.bounds import EARLIEST, LATEST, MAX_AMOUNT, MAX_LINES, MAX_POINTS, MAX_QUANTITY
-from loyalty.domain.persons import RESERVED_CHANNELS
+from loyalty.domain.identities import RESERVED_CHANNELS
 from loyalty.domain.texts import TwinNames, is_clean, is_plain, refuse_twins
 
 HEAD: Final = ("kind", "member", "source", "reference", "store", "occurred_at", "currency")

@@ -9,7 +9,7 @@ from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
 from loyalty.domain.credit import new_lot, repayment
 from loyalty.domain.earning import usual_end
 from loyalty.domain.entries import Because, Entry, Kind, posting
-from loyalty.domain.events import Event, EventType
+from loyalty.domain.events import EventType, tell
 from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.journal import write_entry
 from loyalty.domain.lots import OPEN_LOTS, in_draw_order, open_lot, take
@@ -61,10 +61,7 @@ class Adjust(NamedTuple):
             requested_at=moment.recorded_at,
         )
         draft.put(ADJUSTMENTS, id_, waiting)
-        member = existing(draft, self.member_id)
-        told = draft.mint.next(member.id)
-        awaiting = EventType.AWAITING_APPROVAL.value
-        draft.record(Event(told, member.id, member.sequence, awaiting, moment.recorded_at))
+        tell(draft, self.member_id, EventType.AWAITING_APPROVAL)
         return Receipt(self.member_id, (), waiting)
 
 

@@ -4,13 +4,13 @@ import secrets
 from datetime import date, datetime
 from typing import NamedTuple
 
-from loyalty.domain.claims import IDENTITIES
 from loyalty.domain.events import Event, EventType
+from loyalty.domain.identities import IDENTITIES, Identity, bind
 from loyalty.domain.ids import MemberId
 from loyalty.domain.members import GENESIS, MEMBERS, Member, Status
-from loyalty.domain.persons import Consent, Identity, Person, age
+from loyalty.domain.persons import Consent, Person, age
 from loyalty.domain.programme import Programme
-from loyalty.domain.refusals import FieldRequired, IdentityTaken, UnderAge
+from loyalty.domain.refusals import FieldRequired, UnderAge
 from loyalty.domain.state import Draft, Need
 from loyalty.operations.command import Receipt
 
@@ -34,11 +34,11 @@ class Enrol(NamedTuple):
         )
 
     def decide(self, draft: Draft, at: datetime) -> Receipt:
-        """The member exists under all its identities. Raises FieldRequired, UnderAge, IdentityTaken."""
+        """The member exists under all its identities. Raises FieldRequired, UnderAge, and as `bind`."""
         programme, moment = draft.programme, draft.moment
         self._check(programme, at)
         for identity in self.identities:
-            self._bind(draft, identity, at)
+            bind(draft, identity, self.member_id)
         assert draft.get(MEMBERS, self.member_id) is None, "the id of a member that joins is new"
         member = Member(
             id=self.member_id,
@@ -71,15 +71,6 @@ class Enrol(NamedTuple):
             today = programme.calendar.business_date(at)
             if age(self.birthday, today) < programme.minimum_age:
                 raise UnderAge(f"Nobody under {programme.minimum_age} may join.", minimum_age=programme.minimum_age)
-
-    def _bind(self, draft: Draft, identity: Identity, at: datetime) -> None:
-        if draft.get(IDENTITIES, identity) is not None:
-            raise IdentityTaken(
-                "One of the identities already belongs to a member of this programme.",
-                channel=identity.channel,
-                identity_type=identity.type,
-            )
-        draft.put(IDENTITIES, identity, self.member_id)
 
 
 CARD_DIGITS = 16

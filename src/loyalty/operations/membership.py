@@ -6,7 +6,7 @@ from typing import NamedTuple
 from loyalty.domain.books import BOOKS
 from loyalty.domain.credit import release
 from loyalty.domain.entries import Because, Draw, Entry, Kind, Posting
-from loyalty.domain.events import Event, EventType
+from loyalty.domain.events import EventType, tell
 from loyalty.domain.holds import OPEN_HOLDS, HoldStatus, open_holds
 from loyalty.domain.ids import MemberId
 from loyalty.domain.journal import write_entry
@@ -35,7 +35,7 @@ class SetStatus(NamedTuple):
         changed = member._replace(status=self.status.value)
         if changed != member:
             draft.put(MEMBERS, member.id, changed)
-            draft.record(_event(draft, self.member_id, EventType.STATUS_CHANGED))
+            tell(draft, self.member_id, EventType.STATUS_CHANGED)
         return Receipt(self.member_id, (), changed)
 
 
@@ -76,7 +76,7 @@ class Close(NamedTuple):
             entries.append(entry)
         member = existing(draft, self.member_id)
         draft.put(MEMBERS, member.id, member._replace(status=Status.CLOSED.value))
-        draft.record(_event(draft, self.member_id, EventType.CLOSED))
+        tell(draft, self.member_id, EventType.CLOSED)
         return Receipt(self.member_id, tuple(entries), forfeited)
 
     def _forfeit(self, draft: Draft) -> tuple[dict[str, int], Entry | None]:
@@ -102,8 +102,3 @@ class Close(NamedTuple):
             draws=draws,
         )
         return forfeited, entry
-
-
-def _event(draft: Draft, member_id: MemberId, type_: EventType) -> Event:
-    member = existing(draft, member_id)
-    return Event(draft.mint.next(member_id), member_id, member.sequence, type_.value, draft.moment.recorded_at)

@@ -8,7 +8,7 @@ import orjson
 from loyalty.domain.books import BOOKS, book_of
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
 from loyalty.domain.entries import Because, Kind, Posting, posting
-from loyalty.domain.events import Event, EventType
+from loyalty.domain.events import EventType, tell
 from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.journal import write_entry
 from loyalty.domain.lots import OPEN_LOTS, in_draw_order, take
@@ -82,14 +82,13 @@ class Redeem(NamedTuple):
             calculation=value and orjson.dumps({"value": value._asdict()}).decode(),
         )
         if covered < self.points:
-            id_, recorded_at = draft.mint.next(self.member_id), entry.recorded_at
-            draft.record(Event(id_, self.member_id, entry.sequence, EventType.NOT_COVERED.value, recorded_at))
+            tell(draft, self.member_id, EventType.NOT_COVERED)
             open_review(
                 draft,
                 ReviewKind.NOT_COVERED,
                 entry.id,
                 self.because,
-                opened_at=recorded_at,
+                opened_at=entry.recorded_at,
                 member_id=self.member_id,
                 wallet=self.wallet,
                 points=self.points - covered,

@@ -1,17 +1,17 @@
-"""From a card number, a phone or a platform's identity to the member. What never changes is remembered."""
+"""From a card number, a phone or a platform's identity to the member. Card numbers never change and are remembered."""
 
 from collections import OrderedDict
 
+from loyalty.domain.identities import CARD_CHANNEL, Identity
 from loyalty.domain.ids import MemberId
-from loyalty.domain.persons import Identity
 from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import MemberNotFound
-from loyalty.store import claims
+from loyalty.store import identities
 from loyalty.store.coalesce import Coalescer
 from loyalty.store.database import Database
 
 REMEMBERED = 150_000
-"""Identities kept in memory by each process, about 40 MB."""
+"""Card numbers kept in memory by each process, about 40 MB."""
 
 
 class Resolver:
@@ -30,7 +30,8 @@ class Resolver:
         found = await self._look_up.get(programme, identity)
         if found is None:
             raise MemberNotFound("No member of this programme is known by that.")
-        self._remember((programme.id, identity), found)
+        if identity.channel == CARD_CHANNEL:  # all others can be unbound
+            self._remember((programme.id, identity), found)
         return found
 
     def _remember(self, asked: tuple[int, Identity], member_id: MemberId) -> None:
@@ -38,6 +39,6 @@ class Resolver:
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
 
-    async def _fetch(self, programme: Programme, identities: list[Identity]) -> dict[Identity, MemberId]:
+    async def _fetch(self, programme: Programme, wanted: list[Identity]) -> dict[Identity, MemberId]:
         async with self._database.single() as connection:
-            return await claims.find_identities(connection, programme.id, identities)
+            return await identities.holders(connection, programme.id, wanted)

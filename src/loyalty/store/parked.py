@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from loyalty.domain.claims import ReferenceKey, ReferenceKind
 from loyalty.domain.earning import Order
 from loyalty.domain.entries import Because
+from loyalty.domain.identities import Identity
 from loyalty.domain.ids import BUCKETS, EntryId, FactId, MemberId, bucket_of
 from loyalty.domain.parked import (
     MOST_WAITING,
@@ -23,10 +24,9 @@ from loyalty.domain.parked import (
     ParkedEvent,
     ParkedStatus,
 )
-from loyalty.domain.persons import Identity
 from loyalty.domain.returns import ReturnedLine
 from loyalty.domain.state import State
-from loyalty.store.claims import identity_bucket, reference_bucket
+from loyalty.store.claims import reference_bucket
 from loyalty.store.database import fetch
 from loyalty.store.parts import PROGRAMME, Insert, Load, Update, Write, keys, look_up, rows_of
 from loyalty.store.schema import BIGINT, BYTEA, INTEGER, JSON, SMALLINT, TEXT, TIMESTAMPTZ, UUID, ledger_table
@@ -237,7 +237,8 @@ _MEMBERS = _come(
     """select i.member_id as found
          from identity i
         where i.bucket = p.awaits_bucket and i.programme_id = p.programme_id and i.channel = p.awaits_channel
-          and i.type = p.awaits_type and i.lookup = p.awaits_lookup""",
+          and i.type = p.awaits_type and i.lookup = p.awaits_lookup
+          and i.member_id is not null""",
 )
 _OVERDUE = text(
     f"""
@@ -313,7 +314,7 @@ def _row(one: ParkedEvent) -> tuple[Any, ...]:
 def _awaited(awaits: Awaited) -> tuple[Any, ...]:
     """The columns that say what it waits for, and in which bucket that will lie."""
     if isinstance(awaits, Identity):
-        return (identity_bucket(awaits), None, None, None, *awaits)
+        return (awaits.bucket, None, None, None, *awaits)
     return (reference_bucket(awaits), awaits.source, awaits.reference, awaits.business_date, None, None, None)
 
 

@@ -12,7 +12,19 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import CTE, Select, TableClause, TextClause, bindparam, func, literal_column, select, text, update
+from sqlalchemy import (
+    CTE,
+    Select,
+    TableClause,
+    TextClause,
+    bindparam,
+    column,
+    func,
+    literal_column,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -32,7 +44,7 @@ class Piece(Protocol):
 
 
 class Write(NamedTuple):
-    """A piece with its rows. `claims` is how many rows it must insert for the claims to be ours."""
+    """A piece with its rows. `claims` is how many rows it must take for the claims to be ours."""
 
     piece: Piece
     rows: list[tuple[Any, ...]]
@@ -67,32 +79,46 @@ class Insert:
 
 
 class Update:
-    """Update rows by key, given as tuples in the order of `row_type` (`<table>_change`): bucket, key, what changed."""
+    """Update rows by key, given as tuples in the order of `row_type` (`<table>_change`): bucket, key, what changed.
+
+    With `unless_changed`, a claim: a row is left alone unless its columns are still what was seen, which stands under
+    the given names at the end of the tuple. For rows that no member's lock guards.
+    """
 
     def __init__(
-        self, table: TableClause, *, key: Sequence[str], changed: Sequence[str], row_type: str | None = None
+        self,
+        table: TableClause,
+        *,
+        key: Sequence[str],
+        changed: Sequence[str],
+        row_type: str | None = None,
+        unless_changed: Mapping[str, str] | None = None,
     ) -> None:
         self.name = f"update_{table.name}"
         self._row_type = row_type or f"{table.name}_change"
         self._table = table
         self._key = ["bucket", *key]
         self._changed = list(changed)
+        self._seen = dict(unless_changed or {})
         self._columns = [table.c[name] for name in (*self._key, *self._changed)]
 
     def cte(self) -> CTE:
-        rows = _unnest(self.name, self._row_type, self._columns)
+        rows = _unnest(self.name, self._row_type, [*self._columns, *map(column, self._seen.values())])
         programme = bindparam(PROGRAMME, type_=INTEGER).label("programme_id")
         fenced = select(programme, *rows.c).offset(literal_column("0"))  # as in `keys`
         source = fenced.subquery(f"{self.name}_keyed")
-        return (
+        statement = (
             update(self._table)
             .values({name: source.c[name] for name in self._changed})
             .where(*(self._table.c[name] == source.c[name] for name in ("programme_id", *self._key)))
-            .cte(self.name)
         )
+        if not self._seen:
+            return statement.cte(self.name)
+        same = (self._table.c[name].is_not_distinct_from(source.c[seen]) for name, seen in self._seen.items())
+        return statement.where(*same).returning(literal_column("1").label("taken")).cte(self.name)
 
     def write(self, rows: list[tuple[Any, ...]]) -> Write:
-        return Write(self, rows)
+        return Write(self, rows, len(rows) if self._seen else None)
 
 
 def _unnest(name: str, row_type: str, columns: Sequence[Any]) -> Any:

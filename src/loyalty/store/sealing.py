@@ -10,13 +10,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from loyalty.domain.identities import CARD_CHANNEL, CARD_TYPE
 from loyalty.domain.ids import MemberId
 
 KEY_ID = b"\x01"
 """Leads every sealed value, so that a later key can be told from this one."""
 _NONCE_BYTES = 12
-CARD_CHANNEL = "programme"
-CARD_TYPE = "number"
 
 
 class Sealer:

@@ -11,10 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loyalty.domain.adjustments import ADJUSTMENTS
 from loyalty.domain.books import BOOKS
-from loyalty.domain.claims import IDENTITIES, REFERENCES, REPLAYS
+from loyalty.domain.claims import REFERENCES, REPLAYS
 from loyalty.domain.entries import Entry
 from loyalty.domain.events import Event
 from loyalty.domain.holds import HOLDS, OPEN_HOLDS
+from loyalty.domain.identities import IDENTITIES, IDENTITIES_OF
 from loyalty.domain.ids import MemberId
 from loyalty.domain.lots import EVERYTHING, LOTS, OPEN_LOTS, UNSEEN_DUE, LotState
 from loyalty.domain.members import MEMBERS, Member
@@ -30,6 +31,7 @@ from loyalty.store import (
     books,
     claims,
     holds,
+    identities,
     journal,
     lots,
     members,
@@ -174,7 +176,8 @@ def _holders(asked: Asked) -> list[MemberId]:
 _WANTS = (
     _keyed(REPLAYS, claims.load_replays, claims.place_replays),
     _keyed(REFERENCES, claims.load_references, claims.place_references),
-    _keyed(IDENTITIES, claims.load_identities, claims.place_identities),
+    _keyed(IDENTITIES, identities.load, identities.place),
+    _keyed(IDENTITIES_OF, identities.load_of, identities.place_of),
     _keyed(BOOKS, books.load, books.place),
     _keyed(LOTS, lots.load_by_id, lots.place_by_id),
     _want_lots_of_open_holds,
@@ -285,7 +288,7 @@ def _writes(batch: State, loaded: State, recorded_at: datetime) -> Iterable[Writ
 
     yield from claims.write_replays(of(REPLAYS)[0], recorded_at)
     yield from claims.write_references(of(REFERENCES)[0])
-    yield from claims.write_identities(of(IDENTITIES)[0], recorded_at)
+    yield from identities.write(*of(IDENTITIES), seen=loaded)
     yield from members.write(*_values(of(MEMBERS)))
     yield from books.write(*of(BOOKS))
     yield from lots.write(*_values(of(LOTS)))

@@ -7,12 +7,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loyalty.domain.claims import TAKEN_BY, ReferenceKind
 from loyalty.domain.events import OF_ENTRIES, EventType
+from loyalty.domain.identities import CARD_CHANNEL, CARD_TYPE
 from loyalty.domain.programme import Programme
 from loyalty.domain.reviews import ReviewKind
 from loyalty.store.journal import hex_of
 from loyalty.store.parts import PROGRAMME
 from loyalty.store.schema import BIGINT, INTEGER, SMALLINT, TIMESTAMPTZ
-from loyalty.store.sealing import CARD_CHANNEL, CARD_TYPE
 
 SHOWN: Final = 100
 """Most rows that one check of one bucket names."""
@@ -107,6 +107,10 @@ _KIND_TO_CLAIM = (
     f"case entry.kind {_TAKEN_BY} else case"
     f" when adjustment.id is null then '' else '{ReferenceKind.ADJUSTMENT}' end end"
 )
+_OF_THEMSELVES = ", ".join(
+    f"'{type_}'" for type_ in (EventType.STATUS_CHANGED, EventType.IDENTITY_BOUND, EventType.IDENTITY_UNBOUND)
+)
+"""Events of what nothing else keeps."""
 _UNTOLD = "no event tells of it"
 
 _NUMBERED = f"{hex_of('x.entry_id')} || ' ' || x.number"
@@ -240,7 +244,7 @@ _CHECKS = (
         f" when x.type = '{EventType.CLOSED}' then member.status <> 'closed'"
         f" when x.type = '{EventType.AWAITING_APPROVAL}' then adjustment.id is null"
         f" when x.type = '{EventType.NOT_COVERED}' then review.id is null"
-        f" else x.type <> '{EventType.STATUS_CHANGED}' end",
+        f" else x.type not in ({_OF_THEMSELVES}) end",
     ),
     Check("entry", _ID, 6, _UNTOLD, joined=_EVENT_OF_ITS_ID, wrong="event.id is null"),
     Check("tier_step", _ID, 6, _UNTOLD, joined=_EVENT_OF_ITS_ID, wrong="event.id is null"),
@@ -283,7 +287,8 @@ _CHECKS = (
         7,
         "belongs to no member, or is not its card",
         joined=_place("whose", "x.member_id") + _with("member", "member.id = x.member_id", bucket="whose.bucket"),
-        wrong=f"member.id is null or (x.channel, x.type) = ('{CARD_CHANNEL}', '{CARD_TYPE}')"
+        wrong=f"member.id is null and (x.member_id is not null or x.channel = '{CARD_CHANNEL}')"
+        f" or (x.channel, x.type) = ('{CARD_CHANNEL}', '{CARD_TYPE}')"
         " and x.lookup <> convert_to(member.number, 'UTF8')",
     ),
     Check(

@@ -1,0 +1,129 @@
+"""Identities: each is one member's at a time, of each kind a member has one, and what is unbound is free again."""
+
+import pytest
+
+from loyalty.domain.events import Event, EventType
+from loyalty.domain.identities import IDENTITIES, MOST_OF_A_MEMBER, Binding, Identity
+from loyalty.domain.ids import bucket_of
+from loyalty.operations.identify import Bind, Bound, Unbind
+from tests.makers import Desk, a_member_id, accepted, at, code_of, enrolling, refused
+
+OPENID = Identity("wechat", "openid", b"o-1")
+OUID = Identity("tmall", "ouid", b"t-1")
+PHONE = Identity("phone", "phone", b"p-1")
+CARD = Identity("programme", "number", b"6001")
+
+
+def told(desk: Desk) -> list[str]:
+    """The types of the events, enrolments left out."""
+    events = [fact for fact in desk.state.facts if isinstance(fact, Event)]
+    return [event.type for event in events if event.type != EventType.ENROLLED]
+
+
+def holder(desk: Desk, identity: Identity) -> str | None:
+    binding = desk.state.get(IDENTITIES, identity)
+    return None if binding is None else binding.member_id
+
+
+def test_a_member_is_known_by_what_is_bound() -> None:
+    desk = Desk()
+    anna = desk.enrols(identities=(CARD,))
+    said = accepted(desk.does(Bind(anna, OPENID), at("2026-02-01"))).said
+    assert said == Bound(OPENID, Binding(anna, at("2026-02-01")))
+    assert (holder(desk, OPENID), holder(desk, CARD)) == (anna, anna)
+    assert told(desk) == ["member.identity_bound"]
+
+
+def test_what_is_bound_already_is_answered_as_it_is_and_nobody_is_told_again() -> None:
+    desk = Desk()
+    anna = desk.enrols(identities=(OPENID,))
+    said = accepted(desk.does(Bind(anna, OPENID), at("2026-02-01"))).said
+    assert said.binding.since == at("2026-01-01")
+    assert told(desk) == []
+
+
+def test_what_is_somebody_else_s_is_refused_until_it_is_unbound() -> None:
+    desk = Desk()
+    anna, ben = desk.enrols(identities=(OPENID,)), desk.enrols()
+    answer = desk.does(Bind(ben, OPENID), at("2026-02-01"))
+    assert code_of(answer) == "identity_taken"
+    assert refused(answer).facts == {"channel": "wechat", "identity_type": "openid"}
+    said = accepted(desk.does(Unbind(anna, OPENID), at("2026-02-02"))).said
+    assert said == Bound(OPENID, Binding(anna, at("2026-01-01"))), "how it was bound"
+    assert holder(desk, OPENID) is None
+    accepted(desk.does(Bind(ben, OPENID), at("2026-02-03")))
+    assert holder(desk, OPENID) == ben
+    assert told(desk) == ["member.identity_unbound", "member.identity_bound"]
+
+
+def test_somebody_may_join_with_what_was_unbound() -> None:
+    desk = Desk()
+    anna = desk.enrols(identities=(OPENID,))
+    accepted(desk.does(Unbind(anna, OPENID), at("2026-02-02")))
+    accepted(desk.does(enrolling(a_member_id(9), identities=(OPENID,)), at("2026-02-03")))
+    assert holder(desk, OPENID) == a_member_id(9)
+
+
+def test_of_each_channel_and_type_a_member_has_one() -> None:
+    desk = Desk()
+    anna = desk.enrols(identities=(CARD, OPENID))
+    other = Identity("wechat", "openid", b"o-2")
+    answer = desk.does(Bind(anna, other), at("2026-02-01"))
+    assert code_of(answer) == "identity_conflict"
+    assert refused(answer).facts == {"channel": "wechat", "identity_type": "openid"}
+    accepted(desk.does(Bind(anna, Identity("wechat", "unionid", b"o-2")), at("2026-02-01")))
+    accepted(desk.does(Unbind(anna, OPENID), at("2026-02-01")))
+    accepted(desk.does(Bind(anna, other), at("2026-02-01")))
+    both = enrolling(a_member_id(9), identities=(OUID, Identity("tmall", "ouid", b"t-2")))
+    assert code_of(desk.does(both, at("2026-02-01"))) == "identity_conflict"
+    assert holder(desk, OUID) is None, "who is refused leaves nothing bound"
+
+
+def test_a_member_has_a_bounded_number_of_them() -> None:
+    desk = Desk()
+    anna = desk.enrols(identities=(CARD,))
+    for number in range(MOST_OF_A_MEMBER - 1):
+        accepted(desk.does(Bind(anna, Identity(f"shop-{number}", "id", b"x")), at("2026-02-01")))
+    answer = desk.does(Bind(anna, OPENID), at("2026-02-01"))
+    assert (code_of(answer), refused(answer).facts) == ("identity_conflict", {"maximum": MOST_OF_A_MEMBER})
+
+
+def test_only_who_is_known_by_it_can_be_unbound_from_it() -> None:
+    desk = Desk()
+    anna, ben = desk.enrols(identities=(OPENID,)), desk.enrols()
+    assert code_of(desk.does(Unbind(ben, OPENID), at("2026-02-01"))) == "identity_not_found"
+    assert code_of(desk.does(Unbind(ben, OUID), at("2026-02-01"))) == "identity_not_found"
+    assert code_of(desk.does(Unbind(a_member_id(9), OPENID), at("2026-02-01"))) == "member_not_found"
+    accepted(desk.does(Unbind(anna, OPENID), at("2026-02-01")))
+    assert code_of(desk.does(Unbind(anna, OPENID), at("2026-02-01"))) == "identity_not_found"
+
+
+def test_a_card_number_stays() -> None:
+    desk = Desk()
+    anna = desk.enrols(identities=(CARD,))
+    assert code_of(desk.does(Unbind(anna, CARD), at("2026-02-01"))) == "card_number_stays"
+    assert holder(desk, CARD) == anna
+
+
+def test_a_phone_joins_a_member_only_when_it_is_verified() -> None:
+    desk = Desk()
+    anna = desk.enrols()
+    assert code_of(desk.does(Bind(anna, PHONE, verified=False), at("2026-02-01"))) == "phone_not_verified"
+    accepted(desk.does(Bind(anna, PHONE), at("2026-02-01")))
+    accepted(desk.does(Bind(anna, OPENID, verified=False), at("2026-02-01")))
+
+
+def test_who_has_left_binds_nothing_more_and_may_be_forgotten_by_a_channel() -> None:
+    desk = Desk()
+    anna = desk.enrols(identities=(OPENID,))
+    accepted(desk.closes(anna, "2026-02-01"))
+    assert code_of(desk.does(Bind(anna, OUID), at("2026-02-02"))) == "member_closed"
+    accepted(desk.does(Unbind(anna, OPENID), at("2026-02-02")))
+
+
+@pytest.mark.parametrize("other", [OUID, Identity("wechat", "openid", b"o-2"), Identity("wechat", "open", b"ido-1")])
+def test_its_id_names_it_alone_says_where_it_lies_and_gives_nothing_away(other: Identity) -> None:
+    assert len(OPENID.id) == 32
+    assert bucket_of(OPENID.id) == OPENID.bucket
+    assert OPENID.id == Identity("wechat", "openid", b"o-1").id
+    assert other.id != OPENID.id
