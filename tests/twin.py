@@ -231,7 +231,7 @@ class World:
         self.rules = rules
         self.people: dict[int, Person] = {}
         self.references: set[tuple[str, str, str]] = set()
-        self.identities: set[str] = set()
+        self.identities: dict[str, Person] = {}
         self.answered: dict[str, tuple[str, dict[str, Any]]] = {}
         self.holds: dict[str, Hold] = {}
         self.purchases: dict[str, Purchase] = {}
@@ -298,14 +298,14 @@ class World:
         """Nothing but what is due."""
 
     def enrol(self, fact: Fact) -> Person:
-        if fact.identity is not None:
-            if fact.identity in self.identities:
-                raise Refused("identity_taken")
-            self.identities.add(fact.identity)
+        if fact.identity in self.identities:
+            raise Refused("identity_taken", curable=True)
         tier, _ = self.rules.ladder[0]
         joined = min(fact.occurred_at, fact.learnt_at)
         person = Person(joined, fact.learnt_at, tier, joined)
         self.people[fact.who] = person
+        if fact.identity is not None:
+            self.identities[fact.identity] = person
         return person
 
     def status(self, person: Person, fact: Fact) -> None:
@@ -735,6 +735,7 @@ class World:
         if moves:
             self.write(person, fact, "forfeit", moves, draws=draws)
         person.status = "closed"
+        self.identities = {identity: whose for identity, whose in self.identities.items() if whose is not person}
 
     def reference_is_free(self, kind: str, fact: Fact) -> None:
         if (kind, fact.source, fact.reference) in self.references:

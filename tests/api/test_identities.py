@@ -184,3 +184,48 @@ async def test_a_dry_run_binds_and_unbinds_nothing(shop: Shop, app_of: Client, o
     )
     refused(await app_of.send("DELETE", f"{path(member)}/{bound['id']}"), 400, "idempotency_key_missing")
     assert await contents(owner, shop) == before
+
+
+async def test_a_verified_phone_is_one_member_on_every_channel(shop: Shop, app_of: Client, owner: AsyncEngine) -> None:
+    first = accepted(await app_of.post("/v1/members", {"phone": PHONE, "identities": [OPENID]}))
+    assert first["is_new"] is True
+    body = {"phone": "+86 13800138000", "phone_verified": True, "name": "Li Lei", "identities": [OUID]}
+    answer = await app_of.post("/v1/members", {**body, "consents": [{"purpose": "news", "text_version": "1"}]}, key="k")
+    assert (answer.status_code, answer.json()["is_new"], answer.json()["id"]) == (200, False, first["id"])
+    assert answer.json()["number"] == first["number"], "the card number stays"
+    again = await app_of.post("/v1/members", {**body, "consents": [{"purpose": "news", "text_version": "1"}]}, key="k")
+    assert (again.content, again.headers["idempotency-replayed"]) == (answer.content, "true")
+    assert [channel for channel, _ in await listed(app_of, first)] == ["phone", "programme", "tmall", "wechat"]
+    refused(await app_of.post("/v1/members", {**body, "phone_verified": False}), 409, "identity_taken")
+
+
+async def test_who_joins_on_many_channels_at_the_same_moment_is_one_member(shop: Shop, app_of: Client) -> None:
+    """Nobody is known by the phone when they are looked up; all but one then find who joined first."""
+    channels = [{"channel": f"channel-{number}", "type": "id", "value": "x"} for number in range(8)]
+    bodies = [{"phone": PHONE, "phone_verified": True, "identities": [one]} for one in channels]
+    answers = await asyncio.gather(*(app_of.post("/v1/members", body) for body in bodies))
+    assert sorted(answer.status_code for answer in answers) == [*[200] * 7, 201]
+    [member] = {answer.json()["id"] for answer in answers}
+    assert len(await listed(app_of, {"id": member})) == 2 + len(channels)
+
+
+async def test_a_dry_run_says_who_would_join(shop: Shop, app_of: Client, owner: AsyncEngine) -> None:
+    body = {"phone": PHONE, "phone_verified": True}
+    assert accepted(await app_of.post("/v1/members", body, key=None, dry_run="true"))["is_new"] is True
+    member = accepted(await app_of.post("/v1/members", body))
+    before = await contents(owner, shop)
+    body["identities"] = [OPENID]
+    would = accepted(await app_of.post("/v1/members", body, key=None, dry_run="true"))
+    assert (would["is_new"], would["id"]) == (False, member["id"])
+    assert await contents(owner, shop) == before
+
+
+async def test_who_has_left_may_join_anew_and_has_nothing_of_before(shop: Shop, app_of: Client) -> None:
+    left = accepted(await app_of.post("/v1/members", {"phone": PHONE, "identities": [OPENID]}))
+    await shop.gives(left, 100)
+    accepted(await shop.client("desk").post(f"/v1/members/{left['id']}/close", {}))
+    body = {"phone": PHONE, "phone_verified": True, "identities": [OPENID]}
+    joined = accepted(await app_of.post("/v1/members", body))
+    assert joined["is_new"]
+    assert joined["id"] != left["id"]
+    assert await shop.figures(joined) == (0, 0)

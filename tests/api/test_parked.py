@@ -252,21 +252,30 @@ async def test_of_two_with_the_same_reference_one_is_cured_and_the_other_refused
     assert (await verify(service.database, shop.programme)).findings == []
 
 
-@pytest.mark.parametrize("status", ["frozen", "closed"])
-async def test_who_may_not_earn_is_refused_what_waited(shop: Shop, service: Service, status: str) -> None:
+async def test_who_may_not_earn_is_refused_what_waited(shop: Shop, service: Service) -> None:
     body = a_sale()
     parked = await parks(shop, body)
     member, desk = await shop.enrols(identities=[SOMEBODY]), shop.client("desk")
-    if status == "frozen":
-        accepted(await patched(desk, f"/v1/members/{member['id']}", {"status": "frozen"}))
-    else:
-        accepted(await desk.post(f"/v1/members/{member['id']}/close", {}))
+    accepted(await patched(desk, f"/v1/members/{member['id']}", {"status": "frozen"}))
     assert await cured(service, shop) == 1
     now = await became(shop, parked)
-    assert (now["status"], now["code"], now["entry"]) == ("refused", f"member_{status}", None)
+    assert (now["status"], now["code"], now["entry"]) == ("refused", "member_frozen", None)
     assert await shop.figures(member) == (0, 0)
     await shop.sells(await shop.enrols(), 100_00, reference=body["reference"])  # a refusal has taken no reference
     assert (await verify(service.database, shop.programme)).findings == []
+
+
+async def test_who_has_left_is_not_known_any_more_and_what_waited_waits_for_who_joins_next(
+    shop: Shop, service: Service
+) -> None:
+    parked = await parks(shop, a_sale())
+    left = await shop.enrols(identities=[SOMEBODY])
+    accepted(await shop.client("desk").post(f"/v1/members/{left['id']}/close", {}))
+    assert await cured(service, shop) == 0
+    assert (await became(shop, parked))["status"] == "waiting"
+    member = await shop.enrols(identities=[SOMEBODY])
+    assert await cured(service, shop) == 1
+    assert await shop.figures(member) == (100, 0)
 
 
 async def test_a_return_of_a_sale_that_waits_itself_is_cured_after_it(shop: Shop, service: Service) -> None:

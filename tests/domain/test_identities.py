@@ -1,12 +1,16 @@
 """Identities: each is one member's at a time, of each kind a member has one, and what is unbound is free again."""
 
+from typing import Any
+
 import pytest
 
 from loyalty.domain.events import Event, EventType
 from loyalty.domain.identities import IDENTITIES, MOST_OF_A_MEMBER, Binding, Identity
-from loyalty.domain.ids import bucket_of
+from loyalty.domain.ids import MemberId, bucket_of
+from loyalty.domain.persons import Consent
+from loyalty.operations.enrol import Enrolled, Rejoin
 from loyalty.operations.identify import Bind, Bound, Unbind
-from tests.makers import Desk, a_member_id, accepted, at, code_of, enrolling, refused
+from tests.makers import Desk, a_member_id, a_programme, accepted, at, code_of, day, enrolling, refused
 
 OPENID = Identity("wechat", "openid", b"o-1")
 OUID = Identity("tmall", "ouid", b"t-1")
@@ -115,10 +119,55 @@ def test_a_phone_joins_a_member_only_when_it_is_verified() -> None:
 
 def test_who_has_left_binds_nothing_more_and_may_be_forgotten_by_a_channel() -> None:
     desk = Desk()
-    anna = desk.enrols(identities=(OPENID,))
+    anna = desk.enrols(identities=(CARD, OPENID))
     accepted(desk.closes(anna, "2026-02-01"))
     assert code_of(desk.does(Bind(anna, OUID), at("2026-02-02"))) == "member_closed"
-    accepted(desk.does(Unbind(anna, OPENID), at("2026-02-02")))
+    assert (holder(desk, OPENID), holder(desk, CARD)) == (None, anna), "what was theirs may join anew, but for the card"
+    accepted(desk.does(enrolling(a_member_id(9), identities=(OPENID,)), at("2026-02-02")))
+
+
+def rejoining(member_id: MemberId, *identities: Identity, **more: Any) -> Rejoin:
+    told: dict[str, Any] = {"consents": (), "given": frozenset({"phone"}), **more}
+    return Rejoin(member_id, PHONE, identities, **told)
+
+
+def test_who_joins_on_another_channel_with_a_phone_that_is_theirs_is_the_same_member() -> None:
+    desk = Desk(a_programme(enrolment_requires=frozenset({"phone"})))
+    anna = desk.enrols(identities=(CARD, PHONE), given=frozenset({"phone"}))
+    joined = desk.does(rejoining(anna, OPENID, OUID, consents=(("news", "v1"),)), at("2026-02-01"))
+    assert accepted(joined).said == Enrolled(desk.member(anna), is_new=False)
+    assert holder(desk, OPENID) == holder(desk, OUID) == anna
+    assert told(desk) == ["member.identity_bound"] * 2
+    [consent] = [fact for fact in desk.state.facts if isinstance(fact, Consent)]
+    assert (consent.member_id, consent.purpose, consent.text_version) == (anna, "news", "v1")
+    accepted(desk.does(rejoining(anna, OPENID), at("2026-02-02")))
+    assert told(desk) == ["member.identity_bound"] * 2, "what is theirs is not bound again"
+
+
+def test_joining_by_a_phone_asks_for_what_joining_asks_for() -> None:
+    desk = Desk(a_programme(enrolment_requires=frozenset({"phone", "name"}), minimum_age=14))
+    anna = desk.enrols(identities=(PHONE,), given=frozenset({"phone", "name"}))
+    assert code_of(desk.does(rejoining(anna, OPENID), at("2026-02-01"))) == "field_required"
+    young = rejoining(anna, OPENID, given=frozenset({"phone", "name"}), birthday=day("2020-01-01"))
+    assert code_of(desk.does(young, at("2026-02-01"))) == "under_age"
+    assert holder(desk, OPENID) is None
+
+
+def test_a_phone_that_has_changed_hands_meanwhile_joins_nobody() -> None:
+    desk = Desk()
+    anna, ben = desk.enrols(identities=(PHONE,)), desk.enrols()
+    accepted(desk.does(Unbind(anna, PHONE), at("2026-02-01")))
+    assert code_of(desk.does(rejoining(anna, OPENID), at("2026-02-01"))) == "identity_taken"
+    accepted(desk.does(Bind(ben, PHONE), at("2026-02-01")))
+    assert code_of(desk.does(rejoining(anna, OPENID), at("2026-02-01"))) == "identity_taken"
+    assert holder(desk, OPENID) is None
+
+
+def test_who_joins_by_a_phone_takes_nothing_that_is_somebody_else_s() -> None:
+    desk = Desk()
+    anna, _ = desk.enrols(identities=(PHONE, Identity("wechat", "openid", b"o-2"))), desk.enrols(identities=(OUID,))
+    assert code_of(desk.does(rejoining(anna, OUID), at("2026-02-01"))) == "identity_taken"
+    assert code_of(desk.does(rejoining(anna, OPENID), at("2026-02-01"))) == "identity_conflict"
 
 
 @pytest.mark.parametrize("other", [OUID, Identity("wechat", "openid", b"o-2"), Identity("wechat", "open", b"ido-1")])

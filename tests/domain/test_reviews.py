@@ -3,9 +3,10 @@
 import pytest
 
 from loyalty.domain.entries import NO_CAUSE, Because
+from loyalty.domain.events import Event, EventType
 from loyalty.domain.ids import ReviewId
 from loyalty.domain.reviews import REVIEWS, Review, ReviewKind, open_review
-from tests.makers import a_draft, a_member_id, at
+from tests.makers import Desk, a_draft, a_member_id, a_programme, accepted, at
 
 NOBODYS = Review(
     id=ReviewId("it"),
@@ -44,3 +45,17 @@ def test_a_review_item_is_of_no_member_and_of_no_points_unless_it_says_so() -> N
     draft = a_draft()
     open_review(draft, ReviewKind.LAPSED, "it", Because("pos", "r1"), opened_at=NOBODYS.opened_at)
     assert draft.get(REVIEWS, NOBODYS.id) == NOBODYS
+
+
+def test_what_was_not_covered_is_told_and_reviewed_as_recorded_with_its_entry() -> None:
+    """Another process, whose clock is ahead, has written for the member before."""
+    desk = Desk(a_programme(forced_sources=frozenset({"offline"})))
+    anna = desk.enrols()
+    desk.now = at("2026-02-01T10:00:05")
+    accepted(desk.gives(anna, 10, "2026-02-01T10:00"))
+    desk.now = at("2026-02-01T10:00:01")
+    [spent] = accepted(desk.redeems(anna, 30, "2026-02-01T10:00", source="offline", forced=True)).entries
+    [event] = [fact for fact in desk.state.facts if isinstance(fact, Event) and fact.type == EventType.NOT_COVERED]
+    review = desk.state.get(REVIEWS, ReviewId(spent.id))
+    assert review is not None
+    assert review.opened_at == event.recorded_at == spent.recorded_at == at("2026-02-01T10:00:05")

@@ -79,11 +79,11 @@ def refusals_have_their_reason(case: Case) -> Iterator[str]:
 
 
 def a_phone_joins_once(case: Case) -> Iterator[str]:
-    """And so does an identity."""
+    """And so does an identity; once more when who joined with it has left."""
     joined: dict[str, str] = {}
     for one in case.of_verb(*ENROLMENTS):
         answer = case.answers.get(one.ask.id)
-        if answer is not None:
+        if answer is not None and not case.closed(answer["id"]):
             known_by = str(one.ask.body)
             if joined.setdefault(known_by, answer["id"]) != answer["id"]:
                 yield f"two members joined with {known_by}: {joined[known_by]} and {answer['id']}"

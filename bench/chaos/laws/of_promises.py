@@ -189,7 +189,7 @@ def what_was_parked_is_cured(case: Case) -> Iterator[str]:
         shown, entry = case.ledger.by_id.get(id_), case.by_origin.get(claimed(one) or "")
         come = _has_come(case, one)
         fine = shown is not None and {
-            "waiting": not come or _origin(one.ask.body) in reserved,
+            "waiting": not come or _origin(one.ask.body) in reserved or _has_left(case, one),
             "cured": come and entry is not None and entry["id"] == shown["entry"],
             "refused": come and (shown["code"] in FINAL or entry is not None),
         }.get(shown["status"], False)
@@ -201,10 +201,23 @@ def _has_come(case: Case, one: Dossier) -> bool:
     """Whether what a parked event waits for is there: its sale; whoever bought, known or not."""
     if one.ask.verb != "early_purchase":
         return _origin(one.ask.body) in case.by_origin
-    identity = one.ask.body["member"]["identity"]
-    joined = [other for other in case.of_verb("late_enrolment") if identity in other.ask.body["identities"]]
+    joined = _joined(case, one)
     happened = claimed(one) in case.by_origin  # then somebody joined, whoever was told
     return happened or any(other.ask.id in case.answers for other in joined)
+
+
+def _has_left(case: Case, one: Dossier) -> bool:
+    """Whether who bought has closed the account meanwhile, and is not known any more."""
+    told = (case.answers.get(other.ask.id) for other in _joined(case, one))
+    return any(case.closed(member["id"]) for member in told if member is not None)
+
+
+def _joined(case: Case, one: Dossier) -> list[Dossier]:
+    """The enrolments of whoever an early purchase is about."""
+    if one.ask.verb != "early_purchase":
+        return []
+    identity = one.ask.body["member"]["identity"]
+    return [other for other in case.of_verb("late_enrolment") if identity in other.ask.body["identities"]]
 
 
 def statuses_are_the_last_given(case: Case) -> Iterator[str]:

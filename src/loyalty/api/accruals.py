@@ -179,7 +179,7 @@ class BulkAnswer(Answer):
     summary="Earn points",
     **writes(
         *(ACCRUALS_WRITE, 201, AccrualAnswer, 404, 409),
-        waiting=(ParkedAnswer, "Nobody is known by the identity yet: it waits for whoever will be."),
+        otherwise=(202, ParkedAnswer, "Nobody is known by the identity yet: it waits for whoever will be."),
     ),
 )
 async def accrue(call: Calling, body: AccrualBody) -> Response:

@@ -62,7 +62,7 @@ _DOCUMENTED = writes(ADJUSTMENTS_WRITE, 201, AdjustmentAnswer, 404, 409)
     summary="Correct a balance",
     **writes(
         *(ADJUSTMENTS_WRITE, 201, AdjustmentAnswer, 404, 409),
-        waiting=(AdjustmentAnswer, "Above the limit: it awaits approval."),
+        otherwise=(202, AdjustmentAnswer, "Above the limit: it awaits approval."),
     ),
 )
 async def adjust(call: Calling, body: AdjustmentBody) -> Response:

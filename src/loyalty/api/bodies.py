@@ -122,6 +122,10 @@ Phone = Annotated[
     AfterValidator(_as_e164),
 ]
 
+PhoneVerified = Annotated[
+    bool, Field(strict=True, description="Whether its owner has proven to hold it, by a code that was sent to it.")
+]
+
 
 def parse_id(prefix: str, text: str) -> str:
     """The 32 hexadecimal digits of a public id such as `mem_019a...`. Raises ValueError."""

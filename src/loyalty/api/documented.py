@@ -31,11 +31,11 @@ def writes(
     *problems: int,
     key: str = ONE_KEY,
     replayed: bool = True,
-    waiting: tuple[type[Answer], str] | None = None,
+    otherwise: tuple[int, type[Answer], str] | None = None,
 ) -> dict[str, Any]:
     """Keyword arguments of a route that goes through the door.
 
-    `key`: what its Idempotency-Key is for. `waiting`: what it answers, and why, when the fact has to wait (202).
+    `key`: what its Idempotency-Key is for. `otherwise`: with what else it says yes, and when.
     """
     parameters = [
         {
@@ -54,8 +54,9 @@ def writes(
         },
     ]
     responses = _responses(status, answer, (*_ALWAYS, *_WITH_BODY, *problems), replayed=replayed)
-    if waiting is not None:
-        responses = {**responses, 202: {"model": waiting[0], "description": waiting[1]}}
+    if otherwise is not None:
+        other, model, when = otherwise
+        responses = {**responses, other: {"model": model, "description": when}}
     return {
         "status_code": status,
         "openapi_extra": {**_extra(scope), "parameters": parameters},

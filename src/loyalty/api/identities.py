@@ -1,7 +1,7 @@
 """Identities: what a member is known by on every channel; bind, unbind, list, and find a member by one."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter
 from pydantic import Field, model_validator
@@ -10,7 +10,7 @@ from starlette.responses import Response
 from loyalty.api import answers
 from loyalty.api.access import IDENTITIES_WRITE, MEMBERS_READ
 from loyalty.api.answers import Answer, BalanceAnswer, EntryAnswer, to_json
-from loyalty.api.bodies import Body, Channelled, MemberName, NoBody, Phone, parse_id, path_member
+from loyalty.api.bodies import Body, Channelled, MemberName, NoBody, Phone, PhoneVerified, parse_id, path_member
 from loyalty.api.documented import asks, reads, writes
 from loyalty.api.lean import Call, Calling, StrictRoute
 from loyalty.api.members import MemberAnswer, check_exists, member_answer, standing
@@ -31,9 +31,7 @@ class BindBody(Body):
 
     identity: Channelled | None = None
     phone: Phone | None = None
-    phone_verified: Annotated[
-        bool, Field(strict=True, description="Whether its owner has proven to hold it, by a code sent to it.")
-    ] = False
+    phone_verified: PhoneVerified = False
 
     @model_validator(mode="after")
     def _one_of_them(self) -> "BindBody":

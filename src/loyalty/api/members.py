@@ -10,7 +10,7 @@ from starlette.responses import Response
 from loyalty.api import answers, paging
 from loyalty.api.access import MEMBERS_MANAGE, MEMBERS_READ, MEMBERS_WRITE
 from loyalty.api.answers import Answer, BalanceAnswer, EntriesAnswer, EntryAnswer, LotAnswer, to_json
-from loyalty.api.bodies import Birthday, Body, Channelled, Instant, Phone, Store, Text, path_member
+from loyalty.api.bodies import Birthday, Body, Channelled, Instant, Phone, PhoneVerified, Store, Text, path_member
 from loyalty.api.documented import reads, writes
 from loyalty.api.lean import Call, Calling, LeanRoute, StrictRoute
 from loyalty.api.paging import Cursor, Limit
@@ -19,14 +19,14 @@ from loyalty.api.service import new_member_id, wall_clock
 from loyalty.api.writing import Find, blind, blinded, known, write
 from loyalty.domain.calendar import FOREVER, INSTANT
 from loyalty.domain.entries import Because
-from loyalty.domain.identities import CARD_CHANNEL, CARD_TYPE, Identity
+from loyalty.domain.identities import CARD_CHANNEL, CARD_TYPE, PHONE, Identity
 from loyalty.domain.ids import LotId, MemberId
 from loyalty.domain.members import Member, Status
 from loyalty.domain.persons import Person
-from loyalty.domain.refusals import MemberNotFound
+from loyalty.domain.refusals import IdentityTaken, MemberNotFound
 from loyalty.domain.tiers import place_of
 from loyalty.operations.command import Receipt
-from loyalty.operations.enrol import Enrol, new_card_number
+from loyalty.operations.enrol import Enrol, Enrolled, Rejoin, new_card_number
 from loyalty.operations.membership import Close, SetStatus
 from loyalty.store import history
 from loyalty.store.balances import Past, Standing, read_past
@@ -52,6 +52,7 @@ class EnrolBody(Body):
     """A person joins. Which fields are required is a setting of the programme. All of it is personal data."""
 
     phone: Phone | None = None
+    phone_verified: PhoneVerified = False
     name: Annotated[Text | None, Field(min_length=1, max_length=200, examples=["Li Lei"])] = None
     birthday: Annotated[Birthday | None, Field(examples=["1990-05-01"])] = None
     sex: Annotated[Text | None, Field(max_length=32)] = None
@@ -72,8 +73,9 @@ class MemberAnswer(Answer):
 
 
 class EnrolAnswer(MemberAnswer):
-    """The new member."""
+    """The member; `is_new` says whether there was none before."""
 
+    is_new: bool = Field(description="False: a member was known by the phone, which is verified.")
     entry: None = Field(default=None, description="Joining moves no points.")
     entries: list[EntryAnswer]
     balances: dict[str, BalanceAnswer]
@@ -158,11 +160,27 @@ class LotsAnswer(Answer):
     next_cursor: str | None
 
 
-@router.post("/v1/members", summary="Enrol a member", **writes(MEMBERS_WRITE, 201, EnrolAnswer, 409))
+@router.post(
+    "/v1/members",
+    summary="Enrol a member",
+    **writes(
+        MEMBERS_WRITE, 201, EnrolAnswer, 409, otherwise=(200, EnrolAnswer, "A member by that phone: it is verified.")
+    ),
+)
 async def enrol(call: Calling, body: EnrolBody) -> Response:
-    id_ = new_member_id()
-    command = _enrolment(call, id_, body)
-    return await write(call, body, find=known(id_), command=lambda *_: command, say=_say_enrolled)
+    """With a verified phone that is known, on whatever channel and at the same moment: one member.
+
+    The other identities and the consents are then added to that member; what is known of the person stays as it is.
+    """
+    command = _enrolment(call, new_member_id(), body)
+    if body.phone is None or not body.phone_verified:
+        return await write(call, body, find=known(None), command=lambda *_: command, say=_say_enrolled)
+    phone = blind(call, PHONE, PHONE, body.phone)
+
+    def decided(holder: MemberId | None, _: datetime) -> Enrol | Rejoin:
+        return command if holder is None else _rejoining(command, holder, phone)
+
+    return await write(call, body, find=_holder(phone), command=decided, say=_say_enrolled, unless=IdentityTaken)
 
 
 @router.get("/v1/members/{id}", summary="Read a member", **reads(MEMBERS_READ, MemberAnswer, 404))
@@ -300,7 +318,7 @@ def _enrolment(call: Call, id_: MemberId, body: EnrolBody) -> Enrol:
     number = new_card_number()
     identities = [Identity(CARD_CHANNEL, CARD_TYPE, number.encode())]
     if body.phone is not None:
-        identities.append(blind(call, "phone", "phone", body.phone))
+        identities.append(blind(call, PHONE, PHONE, body.phone))
     identities.extend(blinded(call, one) for one in body.identities)
     given = frozenset(name for name in body.model_fields_set if getattr(body, name))
     known: dict[str, object] = {
@@ -311,8 +329,28 @@ def _enrolment(call: Call, id_: MemberId, body: EnrolBody) -> Enrol:
     return Enrol(id_, number, body.store, tuple(dict.fromkeys(identities)), person, consents, given, body.birthday)
 
 
+def _rejoining(asked: Enrol, holder: MemberId, phone: Identity) -> Rejoin:
+    """The same for who is a member already: it has a card number, and the phone."""
+    others = tuple(one for one in asked.identities if one != phone and one.channel != CARD_CHANNEL)
+    return Rejoin(holder, phone, others, asked.consents, asked.given, asked.birthday)
+
+
+def _holder(phone: Identity) -> Find[MemberId | None]:
+    """Finds the member of a phone; None: nobody is known by it."""
+
+    async def find(call: Call) -> MemberId | None:
+        try:
+            return await call.service.resolver.member(call.caller.programme, phone)
+        except MemberNotFound:
+            return None
+
+    return find
+
+
 def _say_enrolled(receipt: Receipt) -> tuple[int, bytes]:
-    return 201, to_json({**member_answer(receipt.said), **answers.written(receipt)})
+    said: Enrolled = receipt.said
+    answer = {**member_answer(said.member), "is_new": said.is_new, **answers.written(receipt)}
+    return 201 if said.is_new else 200, to_json(answer)
 
 
 def member_answer(member: Member) -> dict[str, Any]:

@@ -127,7 +127,7 @@ class ReservedAnswer(ReturnAnswer):
     summary="Return a purchase",
     **writes(
         *(ACCRUALS_WRITE, 201, ReturnAnswer, 404, 409),
-        waiting=(ParkedAnswer, "Its sale is not known yet: it waits for it."),
+        otherwise=(202, ParkedAnswer, "Its sale is not known yet: it waits for it."),
     ),
 )
 async def take_back(call: Calling, body: ReturnBody) -> Response:

@@ -42,17 +42,26 @@ async def write(
     occurred_at: datetime | None = None,
     command: Callable[[T, datetime], Command],
     say: SaysWhat,
+    unless: type[Refusal] | None = None,
 ) -> Response:
-    """Send one command through the door and give its answer. Raises Problem; refusals are answers."""
+    """Send one command through the door and give its answer. Raises Problem; refusals are answers.
+
+    `unless`: refused in this way, what was found may have changed meanwhile. It is found and tried once more.
+    """
     dry_run = is_dry_run(call)
     claim = None if dry_run else claim_of(call, key_of(call), body)
-    try:
-        ask = await submission(
-            call, find=find, occurred_at=occurred_at, command=command, say=say, claim=claim, dry_run=dry_run
-        )
-    except NotFound as refusal:
-        return response(await replayed_or_refused(call, claim, refusal))
-    return response(await _submit(call, ask))
+    answer = None
+    while answer is None:
+        try:
+            ask = await submission(
+                call, find=find, occurred_at=occurred_at, command=command, say=say, claim=claim, dry_run=dry_run
+            )
+        except NotFound as refusal:
+            return response(await replayed_or_refused(call, claim, refusal))
+        answer = await _submit(call, ask)
+        if unless is not None and isinstance(answer.outcome, unless):
+            answer, unless = None, None
+    return response(answer)
 
 
 async def submission(

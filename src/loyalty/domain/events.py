@@ -36,8 +36,8 @@ class Event(NamedTuple):
     recorded_at: datetime
 
 
-def tell(draft: Draft, member_id: MemberId, type_: EventType) -> None:
-    """Something happened to the member that is no entry. Raises MemberNotFound."""
+def tell(draft: Draft, member_id: MemberId, type_: EventType, *, recorded_at: datetime | None = None) -> None:
+    """Something happened to the member that is no entry; recorded with one, or else now. Raises MemberNotFound."""
     member = existing(draft, member_id)
     id_ = draft.mint.next(member_id)
-    draft.record(Event(id_, member_id, member.sequence, type_.value, draft.moment.recorded_at))
+    draft.record(Event(id_, member_id, member.sequence, type_.value, recorded_at or draft.moment.recorded_at))

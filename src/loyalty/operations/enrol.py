@@ -1,18 +1,28 @@
 """Joining: a member with its card number and identities. Personal data goes to a store of its own, sealed."""
 
 import secrets
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import NamedTuple
 
 from loyalty.domain.events import Event, EventType
-from loyalty.domain.identities import IDENTITIES, Identity, bind
+from loyalty.domain.identities import IDENTITIES, IDENTITIES_OF, PHONE, Identity, bind
 from loyalty.domain.ids import MemberId
-from loyalty.domain.members import GENESIS, MEMBERS, Member, Status
+from loyalty.domain.members import GENESIS, MEMBERS, Member, Status, existing
 from loyalty.domain.persons import Consent, Person, age
 from loyalty.domain.programme import Programme
-from loyalty.domain.refusals import FieldRequired, UnderAge
+from loyalty.domain.refusals import FieldRequired, IdentityTaken, UnderAge
 from loyalty.domain.state import Draft, Need
 from loyalty.operations.command import Receipt
+from loyalty.operations.identify import make_known
+
+
+class Enrolled(NamedTuple):
+    """Who is a member now."""
+
+    member: Member
+    is_new: bool
+    """Whether there was no such member before."""
 
 
 class Enrol(NamedTuple):
@@ -36,7 +46,7 @@ class Enrol(NamedTuple):
     def decide(self, draft: Draft, at: datetime) -> Receipt:
         """The member exists under all its identities. Raises FieldRequired, UnderAge, and as `bind`."""
         programme, moment = draft.programme, draft.moment
-        self._check(programme, at)
+        _check(programme, self.given, self.birthday, at)
         for identity in self.identities:
             bind(draft, identity, self.member_id)
         assert draft.get(MEMBERS, self.member_id) is None, "the id of a member that joins is new"
@@ -58,19 +68,59 @@ class Enrol(NamedTuple):
         draft.put(MEMBERS, member.id, member)
         if self.person is not None:
             draft.record(self.person)
-        for purpose, text_version in self.consents:
-            draft.record(Consent(draft.mint.next(member.id), member.id, purpose, text_version, at))
+        _consent(draft, member.id, self.consents, at)
         draft.record(Event(member.id, member.id, 0, EventType.ENROLLED.value, moment.recorded_at))
-        return Receipt(member.id, (), member)
+        return Receipt(member.id, (), Enrolled(member, is_new=True))
 
-    def _check(self, programme: Programme, at: datetime) -> None:
-        missing = sorted(programme.enrolment_requires - self.given)
-        if missing:
-            raise FieldRequired(f"Joining this programme requires {', '.join(missing)}.", missing=missing)
-        if self.birthday is not None:
-            today = programme.calendar.business_date(at)
-            if age(self.birthday, today) < programme.minimum_age:
-                raise UnderAge(f"Nobody under {programme.minimum_age} may join.", minimum_age=programme.minimum_age)
+
+class Rejoin(NamedTuple):
+    """Somebody joins, on one more channel, who is a member by a phone that they have proven to hold."""
+
+    member_id: MemberId
+    phone: Identity
+    identities: tuple[Identity, ...]
+    """Those of the channel, without the phone."""
+    consents: tuple[tuple[str, str], ...]
+    given: frozenset[str]
+    birthday: date | None = None
+
+    def needs(self) -> tuple[Need, ...]:
+        return (
+            Need(MEMBERS, self.member_id),
+            Need(IDENTITIES_OF, self.member_id),
+            *(Need(IDENTITIES, identity) for identity in (self.phone, *self.identities)),
+        )
+
+    def decide(self, draft: Draft, at: datetime) -> Receipt:
+        """The member is known by all of them. What is known of the person stays as it is.
+
+        Raises FieldRequired, UnderAge, MemberClosed, and as `bind`; IdentityTaken too where the phone is not theirs any
+        more.
+        """
+        _check(draft.programme, self.given, self.birthday, at)
+        phone = draft.get(IDENTITIES, self.phone)
+        if phone is None or phone.member_id != self.member_id:
+            raise IdentityTaken("The phone is somebody else's by now.", channel=PHONE, identity_type=PHONE)
+        for identity in self.identities:
+            make_known(draft, identity, self.member_id)
+        _consent(draft, self.member_id, self.consents, at)
+        return Receipt(self.member_id, (), Enrolled(existing(draft, self.member_id), is_new=False))
+
+
+def _check(programme: Programme, given: frozenset[str], birthday: date | None, at: datetime) -> None:
+    """Raises FieldRequired, UnderAge."""
+    missing = sorted(programme.enrolment_requires - given)
+    if missing:
+        raise FieldRequired(f"Joining this programme requires {', '.join(missing)}.", missing=missing)
+    if birthday is not None:
+        today = programme.calendar.business_date(at)
+        if age(birthday, today) < programme.minimum_age:
+            raise UnderAge(f"Nobody under {programme.minimum_age} may join.", minimum_age=programme.minimum_age)
+
+
+def _consent(draft: Draft, member_id: MemberId, consents: Iterable[tuple[str, str]], at: datetime) -> None:
+    for purpose, text_version in consents:
+        draft.record(Consent(draft.mint.next(member_id), member_id, purpose, text_version, at))
 
 
 CARD_DIGITS = 16

@@ -35,14 +35,10 @@ class Bind(NamedTuple):
 
         Raises MemberNotFound, MemberClosed, PhoneNotVerified, and as `bind`.
         """
-        if existing(draft, self.member_id).status == Status.CLOSED:
-            raise MemberClosed("The member has closed its account.")
+        existing(draft, self.member_id)
         if self.identity.channel == PHONE and not self.verified:
             raise PhoneNotVerified("Send a code to the phone first: it joins a member only when it is verified.")
-        binding = draft.get(IDENTITIES, self.identity)
-        if binding is None or binding.member_id != self.member_id:
-            binding = bind(draft, self.identity, self.member_id)
-            tell(draft, self.member_id, EventType.IDENTITY_BOUND)
+        binding = make_known(draft, self.identity, self.member_id)
         return Receipt(self.member_id, (), Bound(self.identity, binding))
 
 
@@ -61,6 +57,17 @@ class Unbind(NamedTuple):
         binding = unbind(draft, self.identity, self.member_id)
         tell(draft, self.member_id, EventType.IDENTITY_UNBOUND)
         return Receipt(self.member_id, (), Bound(self.identity, binding))
+
+
+def make_known(draft: Draft, identity: Identity, member_id: MemberId) -> Binding:
+    """Its binding to a member; the earlier one if it is theirs already. Raises MemberClosed, and as `bind`."""
+    if existing(draft, member_id).status == Status.CLOSED:
+        raise MemberClosed("The member has closed its account.")
+    binding = draft.get(IDENTITIES, identity)
+    if binding is None or binding.member_id != member_id:
+        binding = bind(draft, identity, member_id)
+        tell(draft, member_id, EventType.IDENTITY_BOUND)
+    return binding
 
 
 def _needs(member_id: MemberId, identity: Identity) -> tuple[Need, ...]:

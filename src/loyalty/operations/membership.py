@@ -8,6 +8,7 @@ from loyalty.domain.credit import release
 from loyalty.domain.entries import Because, Draw, Entry, Kind, Posting
 from loyalty.domain.events import EventType, tell
 from loyalty.domain.holds import OPEN_HOLDS, HoldStatus, open_holds
+from loyalty.domain.identities import CARD_CHANNEL, IDENTITIES_OF, unbind
 from loyalty.domain.ids import MemberId
 from loyalty.domain.journal import write_entry
 from loyalty.domain.lots import EVERYTHING, OPEN_LOTS, LotState, all_open, let_lapse, moved
@@ -52,11 +53,15 @@ class Close(NamedTuple):
             Need(MEMBERS, self.member_id),
             Need(BOOKS, self.member_id),
             Need(OPEN_HOLDS, self.member_id),
+            Need(IDENTITIES_OF, self.member_id),
             *(Need(OPEN_LOTS, (self.member_id, wallet), EVERYTHING) for wallet in self.wallets),
         )
 
     def decide(self, draft: Draft, at: datetime) -> Receipt:
-        """Nothing is left. Raises MemberNotFound, MemberClosed. `said` is the points forfeited, by wallet."""
+        """Nothing is left, and whoever it was may join anew.
+
+        Raises MemberNotFound, MemberClosed. `said` is the points forfeited, by wallet.
+        """
         if existing(draft, self.member_id).status == Status.CLOSED:
             raise MemberClosed("The member has closed its account.")
         entries = [
@@ -74,6 +79,9 @@ class Close(NamedTuple):
         forfeited, entry = self._forfeit(draft)
         if entry is not None:
             entries.append(entry)
+        for identity in draft.get(IDENTITIES_OF, self.member_id) or ():
+            if identity.channel != CARD_CHANNEL:
+                unbind(draft, identity, self.member_id)
         member = existing(draft, self.member_id)
         draft.put(MEMBERS, member.id, member._replace(status=Status.CLOSED.value))
         tell(draft, self.member_id, EventType.CLOSED)

@@ -82,7 +82,7 @@ class Redeem(NamedTuple):
             calculation=value and orjson.dumps({"value": value._asdict()}).decode(),
         )
         if covered < self.points:
-            tell(draft, self.member_id, EventType.NOT_COVERED)
+            tell(draft, self.member_id, EventType.NOT_COVERED, recorded_at=entry.recorded_at)
             open_review(
                 draft,
                 ReviewKind.NOT_COVERED,

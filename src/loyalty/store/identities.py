@@ -72,6 +72,7 @@ def place_of(rows: Iterable[Sequence[Any]], into: State) -> None:
         identity_, binding = _from_row(row)
         assert binding.member_id is not None, "it was found by its member"
         found.setdefault(binding.member_id, []).append(identity_)
+        into.put(IDENTITIES, identity_, binding)
     for member_id, theirs in found.items():
         into.put(IDENTITIES_OF, member_id, tuple(sorted(theirs)))
 
