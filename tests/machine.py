@@ -22,6 +22,7 @@ from loyalty.domain.reservations import reservation_of
 from loyalty.domain.state import Moment, State
 from loyalty.operations.command import Command, Receipt
 from loyalty.operations.door import Answer, Submission, answer
+from loyalty.operations.identify import Bind, Unbind
 from loyalty.operations.membership import SetStatus
 from loyalty.operations.sweep import Settle
 from tests import laws
@@ -55,6 +56,7 @@ from tests.twin import Fact, Part, Rules, Twin, WalletRule, World, picture
 BEGINNING = datetime(2126, 1, 1, 12, tzinfo=UTC)
 """Ahead of every real clock: the door records nothing earlier than its batch began, by the database's own."""
 PEOPLE = 4
+IDENTITIES = 4
 HOUR = timedelta(hours=1)
 
 RULES = Rules(
@@ -228,6 +230,8 @@ MENU: dict[str, dict[str, Sequence[Any]]] = {
     "adjust": {**SOMEBODY, "amount": (range(1, 300), range(-200, 0)), "wallet": WALLETS, "by": mostly(0, 4, 1)},
     "decide_adjustment": {**OF_LATE, "approve": (True, True, False), "by": mostly(1, 4, 0)},
     "status": {**SOMEBODY, "status": mostly("active", 8, "frozen", "earn_only")},
+    "bind": {**SOMEBODY, "identity": (range(IDENTITIES),)},
+    "unbind": {**SOMEBODY, "identity": (range(IDENTITIES),)},
     "close": {**OFTEN, "who": (0, 1, 2, 2, 2), "dry_run": mostly(True, 15, False)},
     "settle": {"who": (range(PEOPLE),), "wait": WAITS},
 }
@@ -269,7 +273,7 @@ enrolments = st.builds(
     lambda who, late, identity: Ask("enrol", who, late=late, identity=identity),
     who=_any_of((range(PEOPLE),)),
     late=st.sampled_from(LATENESS),
-    identity=_any_of((None, range(4))),
+    identity=_any_of((None, range(IDENTITIES))),
 )
 
 Known = Mapping[str, Receipt]
@@ -384,8 +388,11 @@ def _command(programme: Programme, fact: Fact, known: Known) -> Command | None:
     points = fact.amount or None
     match fact.verb:
         case "enrol":
-            known_by = () if fact.identity is None else (Identity("wechat", "openid", fact.identity.encode()),)
-            return enrolling(who, identities=known_by)
+            return enrolling(who, identities=() if fact.identity is None else (_identity(fact),))
+        case "bind":
+            return Bind(who, _identity(fact))
+        case "unbind":
+            return Unbind(who, _identity(fact))
         case "purchase":
             return buying(programme, who, 0, when, currency=fact.currency or "", lines=fact.lines, **named)
         case "grant":
@@ -431,6 +438,11 @@ def _command(programme: Programme, fact: Fact, known: Known) -> Command | None:
     if about.entries:
         return None  # nobody had to decide on it
     return deciding(programme, about.said, when, approve=fact.approve, by=fact.by)
+
+
+def _identity(fact: Fact) -> Identity:
+    assert fact.identity is not None, "who is bound is bound by something"
+    return Identity("wechat", "openid", fact.identity.encode())
 
 
 def _sale(known: Known, hold: Hold) -> Entry:

@@ -47,7 +47,7 @@ def test_the_ledger_in_postgres_and_its_twin_agree_after_every_step(
 
 def test_invariant_10_batches_cut_differently_leave_the_same_history_in_postgres(postgres: Postgres) -> None:
     """The same life, command by command and in batches of seven: what is needed is loaded in both."""
-    dice = random.Random(12)
+    dice = random.Random(13)
     buying = [Ask("purchase", n % 3, amount=n * 37 % 900 * 100, currency="CNY", wait=_hours(9 * n)) for n in range(40)]
     then = [soak.ask(dice)._replace(key=None, dry_run=False) for _ in range(200)]
     forced = [Ask("redeem", n, amount=9_000, forced=True, source="offline") for n in range(2)]
@@ -60,7 +60,7 @@ def test_invariant_10_batches_cut_differently_leave_the_same_history_in_postgres
     in_batches.programme = one_by_one.programme
     stand = [fact for fact in facts if submission(programme, fact, known) is not None]
     accepted = {fact.verb for fact in stand if fact.id in known}
-    assert {"capture", "take_back", "confirm", "reassign", "refund", "transfer"} <= accepted
+    assert {"capture", "take_back", "confirm", "reassign", "refund", "transfer", "bind", "unbind"} <= accepted
     second, _ = _played(in_batches, stand, known, at_a_time=7)
     assert first.entries == second.entries
     assert (first.books, first.lots, first.steps) == (second.books, second.lots, second.steps)

@@ -313,6 +313,23 @@ class World:
             raise Refused("member_closed")
         person.status = fact.status
 
+    def bind(self, person: Person, fact: Fact) -> None:
+        """All are of one channel and type: everybody has at most one."""
+        assert fact.identity is not None
+        if person.status == "closed":
+            raise Refused("member_closed")
+        whose = self.identities.get(fact.identity, person)
+        if whose is not person:
+            raise Refused("identity_taken", curable=True)
+        if any(one is person and other != fact.identity for other, one in self.identities.items()):
+            raise Refused("identity_conflict", curable=True)
+        self.identities[fact.identity] = person
+
+    def unbind(self, person: Person, fact: Fact) -> None:
+        if fact.identity is None or self.identities.get(fact.identity) is not person:
+            raise Refused("identity_not_found", curable=True)
+        del self.identities[fact.identity]
+
     def purchase(self, person: Person, fact: Fact) -> None:
         self.may_earn(person)
         if fact.currency != self.rules.currency:

@@ -55,7 +55,9 @@ async def resolves(client: Client, name: dict[str, Any]) -> Any:
 
 async def test_a_member_is_found_by_all_that_is_bound_to_it(shop: Shop, app_of: Client) -> None:
     member = await shop.enrols(phone=PHONE)
+    await shop.gives(member, 50)
     bound = await binds(app_of, member)
+    assert bound["balances"]["points"] == {"pending": 0, "available": 50, "held": 0, "owed": 0}
     assert bound["id"].startswith("idn_")
     assert (bound["channel"], bound["type"], bound["entry"], bound["entries"]) == ("wechat", "openid", None, [])
     assert "oX1" not in str(bound), "what is personal is not repeated"
@@ -64,7 +66,7 @@ async def test_a_member_is_found_by_all_that_is_bound_to_it(shop: Shop, app_of: 
         found = accepted(await resolves(shop.till, name))
         assert (found["id"], found["tier"]) == (member["id"], "member")
     await shop.sells({"identity": OPENID}, 100_00)
-    assert await shop.figures(member) == (100, 0)
+    assert await shop.figures(member) == (100, 50)
 
 
 async def test_nobody_is_found_by_what_nobody_is_known_by(shop: Shop) -> None:
@@ -189,10 +191,12 @@ async def test_a_dry_run_binds_and_unbinds_nothing(shop: Shop, app_of: Client, o
 async def test_a_verified_phone_is_one_member_on_every_channel(shop: Shop, app_of: Client, owner: AsyncEngine) -> None:
     first = accepted(await app_of.post("/v1/members", {"phone": PHONE, "identities": [OPENID]}))
     assert first["is_new"] is True
+    await shop.gives(first, 50)
     body = {"phone": "+86 13800138000", "phone_verified": True, "name": "Li Lei", "identities": [OUID]}
     answer = await app_of.post("/v1/members", {**body, "consents": [{"purpose": "news", "text_version": "1"}]}, key="k")
     assert (answer.status_code, answer.json()["is_new"], answer.json()["id"]) == (200, False, first["id"])
     assert answer.json()["number"] == first["number"], "the card number stays"
+    assert answer.json()["balances"]["points"]["available"] == 50, "and so do the points"
     again = await app_of.post("/v1/members", {**body, "consents": [{"purpose": "news", "text_version": "1"}]}, key="k")
     assert (again.content, again.headers["idempotency-replayed"]) == (answer.content, "true")
     assert [channel for channel, _ in await listed(app_of, first)] == ["phone", "programme", "tmall", "wechat"]

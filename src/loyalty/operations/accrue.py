@@ -3,7 +3,6 @@
 from datetime import date, datetime
 from typing import NamedTuple
 
-from loyalty.domain.books import BOOKS
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
 from loyalty.domain.credit import new_lot, repayment
 from loyalty.domain.earning import Order, Term, calculation, earned, explicit_term, usual_term
@@ -36,7 +35,6 @@ class Purchase(NamedTuple):
     def needs(self) -> tuple[Need, ...]:
         return (
             Need(MEMBERS, self.member_id),
-            Need(BOOKS, self.member_id),
             Need(NET_SPEND, (self.member_id, self.business_date.year)),
             Need(REFERENCES, self.reference),
         )
@@ -77,7 +75,6 @@ class Grant(NamedTuple):
     def needs(self) -> tuple[Need, ...]:
         return (
             Need(MEMBERS, self.member_id),
-            Need(BOOKS, self.member_id),
             Need(REFERENCES, self.reference),
         )
 

@@ -4,7 +4,6 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from loyalty.domain.adjustments import ADJUSTMENTS, Adjustment, Decision
-from loyalty.domain.books import BOOKS
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
 from loyalty.domain.credit import new_lot, repayment
 from loyalty.domain.earning import usual_end
@@ -111,7 +110,6 @@ class Decide(NamedTuple):
 def _needs(member_id: MemberId, wallet: str, points: int) -> tuple[Need, ...]:
     return (
         Need(MEMBERS, member_id),
-        Need(BOOKS, member_id),
         *((Need(OPEN_LOTS, (member_id, wallet), -points),) if points < 0 else ()),
     )
 

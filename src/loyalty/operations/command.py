@@ -31,7 +31,7 @@ class Command(Protocol):
     def needs(self) -> tuple[Need, ...]:
         """The rows that must be there before it can decide, every member it changes among them.
 
-        What is due for its members comes by itself.
+        The books of its members, and what is due for them, come by themselves.
         """
 
     def decide(self, draft: Draft, at: datetime) -> Receipt:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import orjson
 
-from loyalty.domain.books import BOOKS, book_of
+from loyalty.domain.books import book_of
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
 from loyalty.domain.credit import credited, of, release, repayment
 from loyalty.domain.entries import NO_CAUSE, Because, Draw, Entry, Kind, Posting, posting
@@ -34,7 +34,6 @@ class OpenHold(NamedTuple):
     def needs(self) -> tuple[Need, ...]:
         return (
             Need(MEMBERS, self.member_id),
-            Need(BOOKS, self.member_id),
             Need(OPEN_LOTS, (self.member_id, self.wallet), self.points),
             Need(OPEN_HOLDS, self.member_id),
             Need(REFERENCES, self.reference),
@@ -187,7 +186,6 @@ def needs_of_hold(hold: Hold) -> tuple[Need, ...]:
     """What resolving a hold needs."""
     return (
         Need(MEMBERS, hold.member_id),
-        Need(BOOKS, hold.member_id),
         Need(HOLDS, hold.id),
         *(Need(LOTS, LotId(draw.lot_id)) for draw in hold.draws),
     )

@@ -3,7 +3,6 @@
 from datetime import date, datetime
 from typing import NamedTuple
 
-from loyalty.domain.books import BOOKS
 from loyalty.domain.credit import release
 from loyalty.domain.entries import Because, Draw, Entry, Kind, Posting
 from loyalty.domain.events import EventType, tell
@@ -26,7 +25,7 @@ class SetStatus(NamedTuple):
     status: Status
 
     def needs(self) -> tuple[Need, ...]:
-        return (Need(MEMBERS, self.member_id), Need(BOOKS, self.member_id))
+        return (Need(MEMBERS, self.member_id),)
 
     def decide(self, draft: Draft, at: datetime) -> Receipt:
         """The member has the status. Raises MemberNotFound, MemberClosed: what is closed stays closed."""
@@ -51,7 +50,6 @@ class Close(NamedTuple):
     def needs(self) -> tuple[Need, ...]:
         return (
             Need(MEMBERS, self.member_id),
-            Need(BOOKS, self.member_id),
             Need(OPEN_HOLDS, self.member_id),
             Need(IDENTITIES_OF, self.member_id),
             *(Need(OPEN_LOTS, (self.member_id, wallet), EVERYTHING) for wallet in self.wallets),

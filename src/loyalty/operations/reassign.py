@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from loyalty.domain.books import BOOKS
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
 from loyalty.domain.credit import new_lot, repayment
 from loyalty.domain.entries import Because, Birth, Entry, Kind, posting
@@ -42,7 +41,6 @@ class Reassign(NamedTuple):
         return (
             *needs_of_return(self.purchase, self.bought_on),
             Need(MEMBERS, self.to),
-            Need(BOOKS, self.to),
             Need(NET_SPEND, (self.to, self.bought_on.year)),
             Need(REFERENCES, self.reference),
         )

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import orjson
 
-from loyalty.domain.books import BOOKS, book_of
+from loyalty.domain.books import book_of
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
 from loyalty.domain.entries import Because, Kind, Posting, posting
 from loyalty.domain.events import EventType, tell
@@ -51,7 +51,6 @@ class Redeem(NamedTuple):
     def needs(self) -> tuple[Need, ...]:
         return (
             Need(MEMBERS, self.member_id),
-            Need(BOOKS, self.member_id),
             Need(OPEN_LOTS, (self.member_id, self.wallet), self.points),
             Need(REFERENCES, self.reference),
         )

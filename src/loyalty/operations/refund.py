@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import orjson
 
-from loyalty.domain.books import BOOKS, book_of
+from loyalty.domain.books import book_of
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
 from loyalty.domain.credit import credited, new_lot, of, repayment
 from loyalty.domain.earning import usual_end
@@ -63,7 +63,6 @@ class Refund(NamedTuple):
     def needs(self) -> tuple[Need, ...]:
         return (
             Need(MEMBERS, self.member_id),
-            Need(BOOKS, self.member_id),
             Need(REVERSALS, self.entry.id),
             Need(REFERENCES, self.reference),
             *(Need(LOTS, draw.lot_id) for draw in self.redemption.draws),

@@ -3,7 +3,6 @@
 from datetime import date, datetime
 from typing import NamedTuple
 
-from loyalty.domain.books import BOOKS
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
 from loyalty.domain.credit import of
 from loyalty.domain.entries import Because, Entry, Kind
@@ -76,7 +75,6 @@ def needs_of_return(purchase: Entry, bought_on: date) -> tuple[Need, ...]:
     member_id = purchase.member_id
     return (
         Need(MEMBERS, member_id),
-        Need(BOOKS, member_id),
         Need(REVERSALS, purchase.id),
         Need(NET_SPEND, (member_id, bought_on.year)),
         Need(OPEN_HOLDS, member_id),

@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from loyalty.domain.books import BOOKS
 from loyalty.domain.ids import MemberId
 from loyalty.domain.members import MEMBERS, existing
 from loyalty.domain.state import Draft, Need
@@ -16,7 +15,7 @@ class Settle(NamedTuple):
     member_id: MemberId
 
     def needs(self) -> tuple[Need, ...]:
-        return (Need(MEMBERS, self.member_id), Need(BOOKS, self.member_id))
+        return (Need(MEMBERS, self.member_id),)
 
     def decide(self, draft: Draft, at: datetime) -> Receipt:
         """Raises MemberNotFound."""

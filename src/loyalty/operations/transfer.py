@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import NamedTuple
 
-from loyalty.domain.books import BOOKS
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
 from loyalty.domain.credit import new_lot, of, repayment
 from loyalty.domain.entries import Because, Draw, Entry, Kind, posting
@@ -33,8 +32,6 @@ class Transfer(NamedTuple):
         return (
             Need(MEMBERS, self.member_id),
             Need(MEMBERS, self.to),
-            Need(BOOKS, self.member_id),
-            Need(BOOKS, self.to),
             Need(OPEN_LOTS, (self.member_id, self.wallet), self.points),
             Need(REFERENCES, self.reference),
         )

@@ -86,7 +86,6 @@ async def read_standings(
     year = programme.calendar.business_date(at).year
     needs: dict[Shelf[Any, Any], list[Need]] = {
         MEMBERS: [Need(MEMBERS, id_) for id_ in ids],
-        BOOKS: [Need(BOOKS, id_) for id_ in ids],
         NET_SPEND: [Need(NET_SPEND, (id_, year)) for id_ in ids],
     }
     await shelves.find(connection, programme, needs, loaded)

@@ -135,6 +135,12 @@ def _keyed(shelf: Shelf[Any, Any], load_: Callable[[list[Any]], Load], place: Pl
     return want
 
 
+def _want_books(asked: Asked) -> Wanted:
+    """Those of every member: settling moves them, whatever else a command does."""
+    found = list(dict.fromkeys(need.key for need in asked.needs.get(MEMBERS, ())))
+    return (books.load(found), books.place) if found else None
+
+
 def _want_spend(asked: Asked) -> Wanted:
     first: dict[MemberId, int] = {}
     for need in asked.needs.get(NET_SPEND, ()):
@@ -178,7 +184,7 @@ _WANTS = (
     _keyed(REFERENCES, claims.load_references, claims.place_references),
     _keyed(IDENTITIES, identities.load, identities.place),
     _keyed(IDENTITIES_OF, identities.load_of, identities.place_of),
-    _keyed(BOOKS, books.load, books.place),
+    _want_books,
     _keyed(LOTS, lots.load_by_id, lots.place_by_id),
     _want_lots_of_open_holds,
     _want_lots,
