@@ -55,13 +55,14 @@ def test_invariant_10_batches_cut_differently_leave_the_same_history_in_postgres
     programme = programme_of(RULES)
     one_by_one, in_batches = InPostgres(postgres, programme, "door"), InPostgres(postgres, programme, "door")
     # The id of the programme is hashed, so both play in the same one, one after the other.
-    first, known = _played(one_by_one, facts, {}, at_a_time=1)
+    end = max(fact.learnt_at for fact in facts)
+    first, known = _played(one_by_one, facts, {}, at_a_time=1, end=end)
     postgres.run(_emptied(postgres, one_by_one.programme))
     in_batches.programme = one_by_one.programme
     stand = [fact for fact in facts if submission(programme, fact, known) is not None]
     accepted = {fact.verb for fact in stand if fact.id in known}
     assert {"capture", "take_back", "confirm", "reassign", "refund", "transfer", "bind", "unbind"} <= accepted
-    second, _ = _played(in_batches, stand, known, at_a_time=7)
+    second, _ = _played(in_batches, stand, known, at_a_time=7, end=end)
     assert first.entries == second.entries
     assert (first.books, first.lots, first.steps) == (second.books, second.lots, second.steps)
     assert (first.holds, first.adjustments, first.reviews) == (second.holds, second.adjustments, second.reviews)
@@ -117,11 +118,13 @@ def _hours(count: int) -> timedelta:
     return timedelta(hours=count)
 
 
-def _played(ledger: InPostgres, facts: list[Fact], known: Known, *, at_a_time: int) -> tuple[laws.Records, Known]:
+def _played(
+    ledger: InPostgres, facts: list[Fact], known: Known, *, at_a_time: int, end: datetime
+) -> tuple[laws.Records, Known]:
+    """What the ledger shows once all has been told and everybody is settled at the end."""
     till = Told(ledger, known)
     for start in range(0, len(facts), at_a_time):
         till.tell(*facts[start : start + at_a_time])
-    end = max(fact.learnt_at for fact in facts)
     ledger.commit([_ask(ledger.programme, 9000 + who, Settle(a_member_id(who)), end) for who in range(PEOPLE - 1)])
     return ledger.records(), till.known
 
