@@ -35,6 +35,11 @@ FROM_A_MEMBER: dict[str, tuple[dict[str, Any], ...]] = {
         {"member": MEMBER, "points": 20_000, "reason": "counted twice", **FACT},
         {"member": MEMBER, "points": 500, "reason": "counted twice", **FACT},
     ),
+    "POST /v1/members/resolve": ({"member": MEMBER},),
+    "POST /v1/members/{id}/identities": (
+        {"identity": {"channel": "fuzz", "type": "id", "value": "$response.body#/id"}},
+        {"identity": {"channel": "fuzz", "type": "other id", "value": "$response.body#/id"}},
+    ),
 }
 """What a new member may be asked for next, in bodies that fit; the contract itself links by paths only."""
 A_RETURN = {
@@ -125,8 +130,10 @@ def with_bodies(document: dict[str, Any]) -> dict[str, Any]:
         links[name] = {"operationId": found["paths"][path][method.lower()]["operationId"], **carried}
 
     def link_with_body(source: str, number: int, target: str, body: dict[str, Any]) -> None:
-        whole = {"merge_body": False}
-        link(source, "201", f"{target} {number}", target, requestBody=body, **{"x-schemathesis": whole})
+        more: dict[str, Any] = {"x-schemathesis": {"merge_body": False}}
+        if "{id}" in target:
+            more["parameters"] = {"id": "$response.body#/id"}
+        link(source, "201", f"{target} {number}", target, requestBody=body, **more)
 
     for target, bodies in FROM_A_MEMBER.items():
         for number, body in enumerate(bodies):

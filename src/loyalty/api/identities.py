@@ -67,6 +67,7 @@ class IdentitiesAnswer(Answer):
 class BoundAnswer(IdentityAnswer):
     """The identity, as it was bound; `entry` is null, for it moves no points."""
 
+    member: str = Field(examples=["mem_019ab2c3d4e5f60718293a4b5c6d7e8f"])
     entry: None = Field(default=None, description="Being known by something moves no points.")
     entries: list[EntryAnswer]
     balances: dict[str, BalanceAnswer]
@@ -156,7 +157,8 @@ def _theirs(member_id: MemberId, text: str) -> Find[Identity]:
 
 
 def _say(status: int, receipt: Receipt) -> tuple[int, bytes]:
-    return status, to_json({**_answer(*receipt.said), **answers.written(receipt)})
+    document = {**_answer(*receipt.said), "member": f"mem_{receipt.member_id}", **answers.written(receipt)}
+    return status, to_json(document)
 
 
 def _answer(identity: Identity, binding: Binding) -> dict[str, Any]:

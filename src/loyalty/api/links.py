@@ -1,16 +1,21 @@
 """Links of the contract: which answers name what another operation asks for (OpenAPI link objects)."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 
 class Link(NamedTuple):
-    """The answer of `source` with `status` holds at `at` (a JSON pointer) the id in the path of `target`."""
+    """The answer of `source` with `status` holds at `at` (a JSON pointer) the id in the path of `target`.
+
+    `more`: where it holds what else the path names, by name.
+    """
 
     source: str
     status: str
     at: str
     target: str
+    more: Mapping[str, str] = MappingProxyType({})
 
     @property
     def name(self) -> str:
@@ -20,10 +25,17 @@ class Link(NamedTuple):
         return ".".join(words if method != "GET" or path.count("/") > 3 else [*words, "read"])
 
 
-_OF_A_MEMBER = ("", "/balance", "/tier", "/entries", "/lots")
+_OF_A_MEMBER = ("", "/balance", "/tier", "/entries", "/lots", "/identities")
 LINKS = (
     *(Link("POST /v1/members", "201", "/id", f"GET /v1/members/{{id}}{what}") for what in _OF_A_MEMBER),
     Link("POST /v1/members", "201", "/id", "POST /v1/members/{id}/close"),
+    Link(
+        "POST /v1/members/{id}/identities",
+        "201",
+        "/member",
+        "DELETE /v1/members/{id}/identities/{identity}",
+        {"identity": "/id"},
+    ),
     Link("POST /v1/accruals", "201", "/entry/id", "GET /v1/entries/{id}"),
     Link("POST /v1/accruals", "201", "/entry/member", "GET /v1/members/{id}/balance"),
     Link("POST /v1/accruals", "202", "/parked", "GET /v1/parked/{id}"),
@@ -52,7 +64,7 @@ def add_links(document: Mapping[str, Any]) -> None:
         answer = _operation(document, link.source)["responses"][link.status]
         answer.setdefault("links", {})[link.name] = {
             "operationId": _operation(document, link.target)["operationId"],
-            "parameters": {"id": f"$response.body#{link.at}"},
+            "parameters": {name: f"$response.body#{at}" for name, at in {"id": link.at, **link.more}.items()},
         }
 
 
