@@ -72,6 +72,7 @@ def follow_links(target: Target, tried: settings, seed: int) -> None:
     class Walk(schema.as_state_machine()):  # type: ignore[misc]
         def setup(self) -> None:
             self.mark = secrets.token_hex(4)
+            self.friend = _joined(target)
             self.members = [_joined(target)]
             self.role: str | None = None
             self.steps = 0
@@ -95,13 +96,13 @@ def follow_links(target: Target, tried: settings, seed: int) -> None:
             self.role = chance.choice(target.roles if chance.random() < A_STRANGER else able)
 
         def _name_somebody(self, body: dict[str, Any], chance: random.Random) -> None:
-            """Whoever a body names is somebody who has joined; and gives points to a friend, not to itself."""
+            """Whoever a body names is somebody who has joined; and gives to a friend, who never acts."""
             known = [{"id": member} for member in self.members]
             for name in ("member", "from"):
                 if name in body and body[name] not in known:
                     body[name] = chance.choice(known)
             if "to" in body:
-                body["to"] = known[0]
+                body["to"] = {"id": self.friend}
 
         def get_call_kwargs(self, case: Any) -> dict[str, Any]:
             return {"base_url": target.url, "headers": target.admission(self.role)}
