@@ -50,7 +50,7 @@ A_RETURN = {
 }
 A_REASSIGNMENT = {
     "accrual": {"entry": "$response.body#/entry/id"},
-    "to": MEMBER,
+    "to": {"id": "$response.body#/entry/member"},
     "reason": "wrong card",
     "source": "fuzz",
     "reference": "$response.body#/entry/id",
