@@ -13,15 +13,17 @@ from zoneinfo import ZoneInfo
 import asyncpg
 
 from bench.members import load_members
+from bench.rules import A_DOZEN, publish_at_once
 from loyalty.api.access import new_key
 from loyalty.domain.calendar import Calendar
 from loyalty.domain.programme import Expiry, Lifespan, Programme, Rung, Wallet
 from loyalty.embedded import EmbeddedPostgres
 from loyalty.store import migrations, seeding
+from loyalty.store.database import Database
 from loyalty.store.sealing import Sealer
 
 HERE = Path(__file__).parent
-SERVICE, P1, P2 = "service", "p1", "p2"
+SERVICE, RULES, P1, P2 = "service", "rules", "p1", "p2"
 RUNNER = "loyalty_runner"
 
 SETTINGS = {
@@ -95,8 +97,9 @@ def _prepare(postgres: EmbeddedPostgres, members: int, room: Path) -> Ground:
     member_ids = room / "members"
     member_ids.write_text("".join(f"{id_}\n" for id_ in ids))
     ground = Ground(postgres, programme, secret, token, members, member_ids, room)
-    for copy in (P1, P2):
+    for copy in (RULES, P1, P2):
         postgres.run("createdb", "--template", SERVICE, copy)
+    asyncio.run(_with_rules(postgres, programme))
     ground.run_sql(P1, (HERE / "baselines" / "p1.sql").read_text())
     ground.run_sql(
         P1,
@@ -113,6 +116,14 @@ async def _with_programme_and_key(postgres: EmbeddedPostgres, secret: str) -> tu
     token, key = new_key(Sealer(secret.encode()), programme.id, "pos", client_id="till")
     await seeding.add_keys(owner, [key])
     return programme, token
+
+
+async def _with_rules(postgres: EmbeddedPostgres, programme: Programme) -> None:
+    database = Database(postgres.url(RUNNER, RULES), door_size=1, reads_size=1)
+    try:
+        await publish_at_once(database, programme, *A_DOZEN)
+    finally:
+        await database.close()
 
 
 async def _with_members(postgres: EmbeddedPostgres, programme: Programme, count: int) -> list[str]:

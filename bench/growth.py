@@ -238,7 +238,8 @@ def _accrual(site: Site, member_id: MemberId) -> Submission:
         {"line_id": "1", "sku": "LEGO-1", "category": "toys", "quantity": 1, "amount": 19900}
     ]
     key = reference_key(programme, ReferenceKind.ACCRUAL, source="door", reference=fact, day=day)
-    command = Purchase(member_id, Order("CNY", 19900, lines), Because("door", fact, "SH-001"), key, day)
+    because, rules = Because("door", fact, "SH-001"), programme.rules_at(now)
+    command = Purchase(member_id, Order("CNY", 19900, lines), because, key, day, rules)
     claim = Claim(ReplayKey("door", "", fact), bytes(32))
     return Submission(programme, command, Moment(fact, now, now), say_nothing, claim)
 

@@ -127,7 +127,7 @@ class _Living:
         lines = [{"line_id": "1", "sku": "LEGO-1", "category": "toys", "quantity": 1, "amount": amount}]
         order = Order(self._programme.currency, amount, lines)
         because, key, day = self._origin(ReferenceKind.ACCRUAL, "pos-1", at, store="SH-001")
-        return [Purchase(self.member_id, order, because, key, day)]
+        return [Purchase(self.member_id, order, because, key, day, self._programme.rules_at(at))]
 
     def be_given(self, at: datetime, wallet: str) -> Sequence[Command]:
         because, key, day = self._origin(ReferenceKind.ACCRUAL, "crm", at, reason="goodwill")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from bench import pgbench, servers
 from bench.count import Count
-from bench.ground import Ground
+from bench.ground import RULES, Ground
 from bench.load import wrk
 
 CORES = os.cpu_count() or 1
@@ -30,6 +30,7 @@ class Contenders:
 
     ground: Ground
     service: int
+    by_rules: int
     one_process: int | None
     conventional: int
     ordinary_route: int
@@ -51,6 +52,7 @@ def contenders(ground: Ground) -> Iterator[Contenders]:
         yield Contenders(
             ground,
             service=stack.enter_context(servers.service(ground, processes=CORES)),
+            by_rules=stack.enter_context(servers.service(ground._replace(database=RULES), processes=CORES)),
             one_process=stack.enter_context(servers.service(ground, processes=1)),
             conventional=stack.enter_context(servers.conventional(ground, processes=CORES)),
             ordinary_route=stack.enter_context(servers.ordinary_route(ground, processes=CORES)),
@@ -115,6 +117,7 @@ MEASURES: Mapping[str, Measure] = {
     # Neighbours are compared with each other: they are counted one after the other.
     "P1": _pgbench(hot=False),
     "accruals": _accruals,
+    "rules": _over_http("by_rules", "accrual", MANY),
     "P2": _over_http("conventional", "accrual", MANY),
     "P3": _over_http("ordinary_route", "accrual", MANY),
     "balance": _over_http("service", "balance", MANY),

@@ -14,12 +14,15 @@ from typing import Any, Final
 import httpx2
 
 from bench.ground import TOP_TIER
+from bench.rules import publish_at_once
 from loyalty.api.app import create_app
 from loyalty.api.service import Service
 from loyalty.config import Settings
+from loyalty.domain.bounds import MAX_POINTS
 from loyalty.domain.claims import ReferenceKey
 from loyalty.domain.programme import Programme
-from loyalty.store import claims, readiness, verify
+from loyalty.domain.rules import Base, Bonus, Cap, CapPer
+from loyalty.store import claims, readiness, rules, verify
 from loyalty.store.cleaning import Cleaner
 from loyalty.store.strays import strays
 from loyalty.worker.cleaning import BATCH
@@ -44,11 +47,15 @@ async def go_round(
     service: Service = app.state.service
     await readiness.check_servable(service.database)
     async with app.router.lifespan_context(app), _clients(app, tokens) as (till, second):
+        welcome = Bonus("welcome", "points", 5, when="member.first_purchase")
+        cap = Cap("most", "points", MAX_POINTS, CapPer.MEMBER)
+        await publish_at_once(service.database, programme, Base("base", "points", 1, 100), welcome, cap)
         for _ in range(rounds):
             joined = await _write(till, second)
             await one_round(settings.model_copy(update={"cleaner_url": None}), service.database, service.lanes)
             for one in (joined, f"mem_{member_id}"):
                 await _read(till, one)
+            await _publish(till)
             await _verify(service, programme)
             await Cleaner(settings.cleaner_url).delete_replays(
                 programme.id, before=datetime.now(UTC) - timedelta(days=settings.replay_days), at_most=BATCH
@@ -162,6 +169,16 @@ async def _redeem_by_force(till: _Client, second: _Client, member: str) -> None:
     await second.post(f"/v1/reviews/{review['review']}/resolve", {"reason": "tour"})
 
 
+async def _publish(till: _Client) -> None:
+    """Rules that will never be in force while the tour lasts."""
+    listed = await till.get("/v1/earning-rules", limit=PAGE)
+    since = datetime.now(UTC) + timedelta(days=len(listed["items"]))
+    base = {"kind": "base", "id": "base", "wallet": "points", "points": 1, "per": 100}
+    draft = await till.post("/v1/earning-rules", {"rules": [base]})
+    await till.post(f"/v1/earning-rules/{draft['id']}/publish", {"effective_from": since.isoformat()})
+    await till.get(f"/v1/earning-rules/{draft['id']}")
+
+
 async def _return_in_two_steps(till: _Client, member: str) -> None:
     for end in ("confirm", "cancel"):
         sale = await till.post("/v1/accruals", _order({"id": member}, 20_000))
@@ -199,6 +216,8 @@ async def _read(till: _Client, member: str) -> None:
     page = await till.get(f"{path}/entries", limit=PAGE)
     named = next(one for one in page["items"] if one["reference"])
     await till.get(f"/v1/entries/{named['id']}")
+    await till.get(f"/v1/entries/{named['id']}/explanation")
+    await till.post("/v1/accruals/preview", _order({"id": member}, 100))
     await till.get("/v1/entries", source=named["source"], reference=named["reference"], limit=PAGE)
     await till.get("/v1/events", limit=PAGE)
     await till.get("/v1/ledger/trial-balance")
@@ -209,6 +228,7 @@ async def _verify(service: Service, programme: Programme) -> None:
     bucket = secrets.choice(verify.EVERY_BUCKET)
     async with service.database.snapshot(programme.id) as connection:
         await verify.take_time(connection)
+        await rules.all_published(connection, programme.id)
         async for page in verify.entries(connection, programme.id, bucket):
             keys = [found for rows in page if (found := _reference(rows.entry)) is not None]
             await claims.find_references(connection, programme.id, keys)

@@ -94,6 +94,32 @@ CREATE TYPE public.book_row AS (
 
 
 --
+-- Name: cap_use_change; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.cap_use_change AS (
+	bucket smallint,
+	member_id uuid,
+	cap text,
+	over text,
+	points bigint
+);
+
+
+--
+-- Name: cap_use_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.cap_use_row AS (
+	bucket smallint,
+	member_id uuid,
+	cap text,
+	over text,
+	points bigint
+);
+
+
+--
 -- Name: consent_row; Type: TYPE; Schema: public; Owner: -
 --
 
@@ -563,6 +589,33 @@ CREATE TYPE public.review_row AS (
 
 
 --
+-- Name: rule_draft_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.rule_draft_row AS (
+	id uuid,
+	rules json,
+	note text,
+	drafted_at timestamp with time zone,
+	drafted_by text
+);
+
+
+--
+-- Name: rule_version_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.rule_version_row AS (
+	version integer,
+	draft_id uuid,
+	effective_from timestamp with time zone,
+	published_at timestamp with time zone,
+	published_by text,
+	hash bytea
+);
+
+
+--
 -- Name: tier_step_row; Type: TYPE; Schema: public; Owner: -
 --
 
@@ -659,6 +712,22 @@ CREATE TABLE public.book (
     CONSTRAINT book_owed_or_available CHECK (((owed = 0) OR (available = 0)))
 )
 WITH (fillfactor='60');
+
+
+--
+-- Name: cap_use; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.cap_use (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    member_id uuid NOT NULL,
+    cap text NOT NULL,
+    over text NOT NULL,
+    points bigint NOT NULL,
+    CONSTRAINT cap_use_bucket_is_of_member CHECK ((bucket = get_byte(uuid_send(member_id), 15))),
+    CONSTRAINT cap_use_positive CHECK ((points > 0))
+);
 
 
 --
@@ -1051,6 +1120,36 @@ END)),
 
 
 --
+-- Name: rule_draft; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.rule_draft (
+    programme_id integer NOT NULL,
+    id uuid NOT NULL,
+    rules json NOT NULL,
+    note text,
+    drafted_at timestamp with time zone NOT NULL,
+    drafted_by text NOT NULL
+);
+
+
+--
+-- Name: rule_version; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.rule_version (
+    programme_id integer NOT NULL,
+    version integer NOT NULL,
+    draft_id uuid NOT NULL,
+    effective_from timestamp with time zone NOT NULL,
+    published_at timestamp with time zone NOT NULL,
+    published_by text NOT NULL,
+    hash bytea NOT NULL,
+    CONSTRAINT rule_version_positive CHECK ((version > 0))
+);
+
+
+--
 -- Name: tier_step; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -1098,6 +1197,14 @@ ALTER TABLE ONLY public.api_key
 
 ALTER TABLE ONLY public.book
     ADD CONSTRAINT book_pkey PRIMARY KEY (bucket, programme_id, member_id, wallet);
+
+
+--
+-- Name: cap_use cap_use_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.cap_use
+    ADD CONSTRAINT cap_use_pkey PRIMARY KEY (bucket, programme_id, member_id, cap, over);
 
 
 --
@@ -1253,6 +1360,30 @@ ALTER TABLE ONLY public.review
 
 
 --
+-- Name: rule_draft rule_draft_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.rule_draft
+    ADD CONSTRAINT rule_draft_pkey PRIMARY KEY (programme_id, id);
+
+
+--
+-- Name: rule_version rule_version_draft_once; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.rule_version
+    ADD CONSTRAINT rule_version_draft_once UNIQUE (programme_id, draft_id);
+
+
+--
+-- Name: rule_version rule_version_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.rule_version
+    ADD CONSTRAINT rule_version_pkey PRIMARY KEY (programme_id, version);
+
+
+--
 -- Name: tier_step tier_step_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -1372,6 +1503,12 @@ ALTER TABLE public.adjustment ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.book ENABLE ROW LEVEL SECURITY;
 
 --
+-- Name: cap_use; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.cap_use ENABLE ROW LEVEL SECURITY;
+
+--
 -- Name: consent; Type: ROW SECURITY; Schema: public; Owner: -
 --
 
@@ -1455,6 +1592,13 @@ CREATE POLICY programme_wall ON public.adjustment USING ((NOT (programme_id IS D
 --
 
 CREATE POLICY programme_wall ON public.book USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
+-- Name: cap_use programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.cap_use USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
 
 
 --
@@ -1570,6 +1714,20 @@ CREATE POLICY programme_wall ON public.review USING ((NOT (programme_id IS DISTI
 
 
 --
+-- Name: rule_draft programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.rule_draft USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
+-- Name: rule_version programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.rule_version USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
 -- Name: tier_step programme_wall; Type: POLICY; Schema: public; Owner: -
 --
 
@@ -1599,6 +1757,18 @@ ALTER TABLE public.reversal ENABLE ROW LEVEL SECURITY;
 --
 
 ALTER TABLE public.review ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: rule_draft; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.rule_draft ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: rule_version; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.rule_version ENABLE ROW LEVEL SECURITY;
 
 --
 -- Name: tier_step; Type: ROW SECURITY; Schema: public; Owner: -
@@ -1718,6 +1888,20 @@ GRANT UPDATE(adjusted) ON TABLE public.book TO loyalty_run;
 --
 
 GRANT UPDATE(transferred) ON TABLE public.book TO loyalty_run;
+
+
+--
+-- Name: TABLE cap_use; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.cap_use TO loyalty_run;
+
+
+--
+-- Name: COLUMN cap_use.points; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(points) ON TABLE public.cap_use TO loyalty_run;
 
 
 --
@@ -2028,6 +2212,20 @@ GRANT UPDATE(reason) ON TABLE public.review TO loyalty_run;
 --
 
 GRANT UPDATE(resolved_at) ON TABLE public.review TO loyalty_run;
+
+
+--
+-- Name: TABLE rule_draft; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.rule_draft TO loyalty_run;
+
+
+--
+-- Name: TABLE rule_version; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.rule_version TO loyalty_run;
 
 
 --

@@ -212,7 +212,8 @@ def buying(
     day = programme.calendar.business_date(when)
     key = reference_key(programme, "accrual", source=source, reference=reference, day=day)
     order = an_order_of(*(lines or [("1", 1, amount)]), currency=currency)
-    return Purchase(member_id, order, Because(source, reference, "SH-1"), key, day)
+    rules = programme.rules_at(when)
+    return Purchase(member_id, order, Because(source, reference, "SH-1"), key, day, rules)
 
 
 def granting(

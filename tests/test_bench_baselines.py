@@ -95,6 +95,7 @@ async def service(scene: Scene) -> bytes:
         Because("pos-1", "R-1", "SH-001"),
         reference_key(scene.programme, ReferenceKind.ACCRUAL, source="pos-1", reference="R-1", day=day),
         day,
+        scene.programme.rules_at(now),
     )
     moment = Moment(FactId(uuid_utils.uuid7().hex), now, now)
     claim = Claim(ReplayKey("till", "", KEY), bytes(32))

@@ -25,7 +25,7 @@ from loyalty.demo import DEMO
 HIDDEN = Path(__file__).parents[2] / ".loyalty"
 EXAMPLES = 20
 """Requests made of an operation in a round."""
-WALKS, STEPS = 40, 25
+WALKS, STEPS = 40, 40
 MOST_FINDINGS = 20
 SHOWN = 3_000
 """Characters that are printed of a finding."""

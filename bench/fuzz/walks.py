@@ -23,6 +23,8 @@ MEMBER = {"id": "$response.body#/id"}
 LINE = {"line_id": "1", "sku": "LEGO-1", "category": "toys", "quantity": 2, "amount": 20_000}
 AN_ORDER = {"member": MEMBER, "currency": "CNY", "lines": [LINE], **FACT}
 A_FORCED_ONE = {"member": MEMBER, "points": 700, **FACT, "source": "pos-offline", "forced": True}
+A_BASE = {"kind": "base", "id": "base", "wallet": "points", "points": 1, "per": 100}
+A_BONUS = {"kind": "bonus", "id": "big", "wallet": "points", "points": 50, "when": "order.net_spend > 5000"}
 AN_EARLY_RETURN = {"accrual": {**FACT, "source": "late"}, "full": True, **FACT}
 FROM_A_MEMBER: dict[str, tuple[dict[str, Any], ...]] = {
     "POST /v1/accruals": (AN_ORDER, {**AN_ORDER, "source": "late"}),
@@ -35,6 +37,8 @@ FROM_A_MEMBER: dict[str, tuple[dict[str, Any], ...]] = {
         {"member": MEMBER, "points": 20_000, "reason": "counted twice", **FACT},
         {"member": MEMBER, "points": 500, "reason": "counted twice", **FACT},
     ),
+    "POST /v1/accruals/preview": (AN_ORDER,),
+    "POST /v1/earning-rules": ({"rules": [A_BASE]}, {"rules": [A_BASE, A_BONUS]}),
     "POST /v1/members/resolve": ({"member": MEMBER},),
     "POST /v1/members/{id}/identities": (
         {"identity": {"channel": "fuzz", "type": "id", "value": "$response.body#/id"}},
@@ -55,6 +59,7 @@ A_REASSIGNMENT = {
     "source": "fuzz",
     "reference": "$response.body#/entry/id",
 }
+A_PUBLICATION = {"effective_from": "2100-01-01T00:00:00Z"}
 MORE_LINKS: tuple[tuple[str, str, str, str, dict[str, str]], ...] = (
     ("/v1/members", "201", "/id", "PATCH /v1/members/{id}", {}),
     ("/v1/members", "201", "/id", "GET /v1/members/{id}/statement", {"from": "2026-01-01", "to": "2026-12-31"}),
@@ -142,6 +147,7 @@ def with_bodies(document: dict[str, Any]) -> dict[str, Any]:
     for target in ("POST /v1/returns", "POST /v1/returns/reserve"):
         link_with_body("/v1/accruals", 0, target, A_RETURN)
     link_with_body("/v1/accruals", 0, "POST /v1/reassignments", A_REASSIGNMENT)
+    link_with_body("/v1/earning-rules", 0, "POST /v1/earning-rules/{id}/publish", A_PUBLICATION)
     for source, status, place, target, more in MORE_LINKS:
         link(source, status, target, target, parameters={"id": f"$response.body#{place}", **more})
     return found

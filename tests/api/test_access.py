@@ -46,7 +46,13 @@ ROUTES = {
     ("GET", "/v1/members/{id}/statement"): "members:read",
     ("GET", "/v1/entries"): "members:read",
     ("GET", "/v1/entries/{id}"): "members:read",
+    ("GET", "/v1/entries/{id}/explanation"): "members:read",
     ("GET", "/v1/events"): "events:read",
+    ("GET", "/v1/earning-rules"): "rules:read",
+    ("POST", "/v1/earning-rules"): "rules:write",
+    ("GET", "/v1/earning-rules/{id}"): "rules:read",
+    ("POST", "/v1/earning-rules/{id}/publish"): "rules:write",
+    ("POST", "/v1/accruals/preview"): "members:read",
     ("GET", "/v1/members/{id}/identities"): "members:read",
     ("POST", "/v1/members/{id}/identities"): "identities:write",
     ("DELETE", "/v1/members/{id}/identities/{identity}"): "identities:write",
@@ -119,11 +125,14 @@ def sample(method: str, path: str, member: dict[str, Any], entry: str) -> tuple[
         "/v1/reviews/{id}/resolve": {"reason": "r"},
         "/v1/members/{id}/identities": {"identity": {"channel": "wechat", "type": "openid", "value": "oX1"}},
         "/v1/members/resolve": {"member": named(member)},
+        "/v1/earning-rules": {"rules": [{"kind": "base", "id": "b", "wallet": "points", "points": 1, "per": 100}]},
+        "/v1/earning-rules/{id}/publish": {"effective_from": "2030-01-01T00:00:00Z"},
+        "/v1/accruals/preview": an_order(member),
     }
     bodies["/v1/transfers"].pop("member")
     bodies["/v1/returns/reserve"] = bodies["/v1/returns"]
     prefixes = {"redemptions": "red", "holds": "hld", "returns": "rsv", "adjustments": "adj", "entries": "ent"}
-    prefix = {**prefixes, "parked": "prk", "reviews": "rev"}.get(path.split("/")[2])
+    prefix = {**prefixes, "parked": "prk", "reviews": "rev", "earning-rules": "erl"}.get(path.split("/")[2])
     id_ = f"{prefix}_{entry.removeprefix('ent_')}" if prefix else member["id"]
     queries = {
         "/v1/entries": "?source=crm&reference=R-1",
@@ -181,15 +190,19 @@ async def test_a_programme_sees_and_moves_nothing_of_another(a_shop: ShopFactory
     method, path = place
     answer = await ask(ours.client("admin"), method, *sample(method, path, member, entry))
     match place:
-        case ("POST", "/v1/members"):
+        case ("POST", "/v1/members" | "/v1/earning-rules"):
             accepted(answer)
         case ("POST", "/v1/accruals/bulk"):
             assert [one["status"] for one in answer.json()["results"]] == [404]
         case ("GET", "/v1/ledger/trial-balance"):
             assert answer.json()["debit_total"] == 0
-        case ("GET", "/v1/events" | "/v1/entries" | "/v1/parked" | "/v1/reviews"):
+        case ("GET", "/v1/events" | "/v1/entries" | "/v1/parked" | "/v1/reviews" | "/v1/earning-rules"):
             assert answer.json()["items"] == []
-        case (_, "/v1/entries/{id}" | "/v1/returns" | "/v1/returns/reserve" | "/v1/reassignments"):
+        case (_, "/v1/entries/{id}" | "/v1/entries/{id}/explanation"):
+            refused(answer, 404, "entry_not_found")
+        case (_, "/v1/earning-rules/{id}" | "/v1/earning-rules/{id}/publish"):
+            refused(answer, 404, "rules_not_found")
+        case (_, "/v1/returns" | "/v1/returns/reserve" | "/v1/reassignments"):
             refused(answer, 404, "entry_not_found")
         case (_, "/v1/returns/{id}" | "/v1/returns/{id}/confirm" | "/v1/returns/{id}/cancel"):
             refused(answer, 404, "reservation_not_found")

@@ -32,6 +32,7 @@ WAITS = "what waits, for its approval, its sale or its member, is not in the jou
 WHOSE = "whose an identity is, only its row says; but for the card number"
 ITS_ORDER = "only the order counts, and that the hash covers"
 TOLD_ONCE = "that somebody was enrolled, frozen or active again, and when, no other row says"
+A_DRAFT = "a draft that is not published decides nothing"
 FOR_A_WHILE = "an answer is kept for a while only, and is no part of the ledger"
 
 UNSEEN: Mapping[str, str] = {
@@ -54,6 +55,7 @@ UNSEEN: Mapping[str, str] = {
     **{f"review.{name}": NOWHERE_ELSE for name in ("opened_at", "resolved_by", "resolved_at", "reason")},
     **{f"identity{what}": WHOSE for what in (" -", " +", ".programme_id", ".bound_at")},
     **{f"identity.{name}": WHOSE for name in ("bucket", "channel", "type", "lookup")},
+    "rule_draft +": A_DRAFT,
     "event.xid": "the order in which followers see it",
     "member.store": NOWHERE_ELSE,
     "replay.*": FOR_A_WHILE,
@@ -67,6 +69,7 @@ NOT_THE_LEDGERS = {"programme", "api_key", "alembic_version"}
 """Settings, keys, and where the migrations stand."""
 
 TABLES = (
+    *("cap_use", "rule_draft", "rule_version"),
     *("adjustment", "book", "consent", "draw", "entry", "event", "hold", "identity", "lot", "member", "net_spend"),
     *("parked_event", "person", "posting", "reference", "replay", "reversal", "review", "tier_step"),
 )
@@ -179,7 +182,7 @@ class Ground:
 def _buckets(rows: list[dict[str, object]]) -> list[int]:
     """Where the rows lie, and where everything lies that they name."""
     named = (int(value[-2:], 16) for row in rows for value in row.values() if isinstance(value, str) and A_UUID(value))
-    return sorted({*named, *(int(str(row["bucket"])) for row in rows)} & set(EVERY_BUCKET))
+    return sorted({*named, *(int(str(row["bucket"])) for row in rows if "bucket" in row)} & set(EVERY_BUCKET))
 
 
 def _changed(column: Column) -> str:

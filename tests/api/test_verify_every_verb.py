@@ -9,6 +9,9 @@ from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from bench.rules import publish_at_once
+from loyalty.api.service import Service
+from loyalty.domain.rules import Base, Bonus, Cap, CapPer
 from loyalty.operations.verify import verify
 from loyalty.worker.parked import cure_parked
 from tests.api.conftest import Shop, ShopFactory, accepted, an_order
@@ -77,7 +80,22 @@ async def a_day_of_every_verb(shop: Shop, app: FastAPI, owner: AsyncEngine) -> S
     assert await cure_parked(service.database, service.lanes, shop.programme) == 4
     still = {"identity": {"channel": "tmall", "type": "ouid", "value": "nobody"}}
     assert (await till.post("/v1/accruals", an_order(still, reference="waiting"))).status_code == 202
+    await _by_published_rules(shop, service)
     return shop
+
+
+async def _by_published_rules(shop: Shop, service: Service) -> None:
+    """Purchases by two versions of rules."""
+    welcome = Bonus("welcome", "points", 10, when="member.first_purchase && member.tier == 'member'")
+    daily = Cap("daily", "points", 150, CapPer.DAY)
+    fay = await shop.enrols()
+    await publish_at_once(service.database, shop.programme, Base("base", "points", 1, 100), welcome, daily)
+    service.keys.forget()
+    assert [(await shop.sells(fay, 100_00, reference=of))["points"] for of in ("fay", "fay again")] == [110, 40]
+    ever = Cap("ever", "points", 60, CapPer.MEMBER)
+    await publish_at_once(service.database, shop.programme, Base("base", "points", 1, 100), ever)
+    service.keys.forget()
+    assert (await shop.sells(fay, 100_00, reference="fay at last"))["points"] == 60
 
 
 async def _over(owner: AsyncEngine, parked: str) -> None:
@@ -118,6 +136,29 @@ def of(reference: str) -> str:
 REDEEMED = "programme_id = :p and kind = 'redemption.not_covered' and reference ="
 
 TAMPERINGS = {
+    "a rule of a version": (
+        "update rule_draft set rules = (select json_agg(rule) from"
+        " json_array_elements(rules) rule where rule ->> 'kind' <> 'cap')"
+        " where id = (select draft_id from rule_version v where v.programme_id = :p and version = 1)",
+        "rule_version",
+        6,
+    ),
+    "a version's time": (
+        "update rule_version set effective_from = effective_from - interval '1 s' where programme_id = :p",
+        "rule_version",
+        6,
+    ),
+    "a lost draft": (
+        "delete from rule_draft where id ="
+        " (select draft_id from rule_version v where v.programme_id = :p and version = 1)",
+        "rule_draft",
+        6,
+    ),
+    "a cap that is used less": (
+        "update cap_use set points = points - 1 where programme_id = :p and cap = 'daily'",
+        "cap_use",
+        4,
+    ),
     "an open hold called released": (f"update hold set status = 'released' where {of('open')}", "hold", 8),
     "more captured": (f"update hold set captured = captured + 1 where {of('captured')}", "hold", 8),
     "a released hold called captured": (

@@ -1,19 +1,27 @@
-"""What a purchase earns, and for how long it is good."""
+"""What a purchase earns by the settings of its wallets: the rules of a programme that has published none."""
 
-from datetime import timedelta
+from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loyalty.domain.earning import base_points, calculation, earned, explicit_term, usual_term
-from loyalty.domain.programme import Expiry, Lifespan
-from loyalty.domain.refusals import CurrencyNotAccepted, DatesContradict
-from tests.makers import NEVER, a_calendar, a_programme, a_wallet, an_order, at, day, days
+from loyalty.domain.earning import Earned, Facts, Order, calculation, check_currency, earned
+from loyalty.domain.programme import Programme
+from loyalty.domain.refusals import CurrencyNotAccepted
+from tests.makers import a_programme, a_wallet, an_order, an_order_of, at
 
-MONTHS_12 = Expiry(Lifespan.MONTHS, 12)
-NEXT_YEAR_END = Expiry(Lifespan.YEAR_END, 1)
+NOON = at("2026-05-05")
+
+
+def by_settings(programme: Programme, order: Order) -> Earned:
+    return earned(programme.rules_at(NOON).at(NOON), order, Facts(NOON))
+
+
+def points_of(net_spend: int, points: int, unit: int) -> int:
+    """What a purchase gives at `points` for every full `unit`."""
+    return by_settings(a_programme(a_wallet(points=points, unit=unit)), an_order(net_spend)).points["points"]
 
 
 @pytest.mark.parametrize(
@@ -31,114 +39,44 @@ NEXT_YEAR_END = Expiry(Lifespan.YEAR_END, 1)
     ],
 )
 def test_a_purchase_is_rounded_down_once(points: int, unit: int, net_spend: int, expected: int) -> None:
-    assert base_points(net_spend, points, unit) == expected
+    assert points_of(net_spend, points, unit) == expected
 
 
 @given(points=st.integers(1, 50), unit=st.integers(1, 10_000), spends=st.tuples(*2 * [st.integers(0, 10**9)]))
 def test_one_purchase_never_earns_less_than_its_parts(points: int, unit: int, spends: tuple[int, int]) -> None:
-    together = base_points(sum(spends), points, unit)
-    apart = sum(base_points(spend, points, unit) for spend in spends)
+    together = points_of(sum(spends), points, unit)
+    apart = sum(points_of(spend, points, unit) for spend in spends)
     assert apart <= together <= apart + 1
 
 
 def test_every_wallet_earns_by_its_own_rule() -> None:
     programme = a_programme(a_wallet("points"), a_wallet("coins", points=5, unit=1000))
-    assert earned(programme, an_order(25_99)) == {"points": 25, "coins": 12}
+    assert by_settings(programme, an_order(25_99)).points == {"points": 25, "coins": 12}
 
 
 def test_another_currency_is_refused_and_the_accepted_one_named() -> None:
     with pytest.raises(CurrencyNotAccepted) as caught:
-        earned(a_programme(), an_order(100, currency="EUR"))
+        check_currency(a_programme(), an_order(100, currency="EUR"))
     assert caught.value.facts == {"currency": "EUR", "accepted": "CNY"}
 
 
-@pytest.mark.parametrize(
-    ("policy", "earned_on", "last_valid_day"),
-    [
-        (NEVER, "2026-05-05", None),
-        (MONTHS_12, "2026-05-05", "2027-05-05"),
-        (MONTHS_12, "2024-02-29", "2025-02-28"),
-        (Expiry(Lifespan.MONTHS, 1), "2026-01-31", "2026-02-28"),
-        (NEXT_YEAR_END, "2026-01-01", "2027-12-31"),
-        (NEXT_YEAR_END, "2026-12-31", "2027-12-31"),
-        (Expiry(Lifespan.YEAR_END, 2), "2026-07-01", "2028-12-31"),
-    ],
-)
-def test_an_expiry_policy_names_the_last_valid_day(policy: Expiry, earned_on: str, last_valid_day: str | None) -> None:
-    assert policy.valid_through(day(earned_on)) == (day(last_valid_day) if last_valid_day else None)
-
-
-def test_points_are_good_until_the_end_of_their_last_business_day() -> None:
-    calendar = a_calendar("Asia/Shanghai", cutover_hours=4)
-    term = usual_term(calendar, a_wallet(expiry=MONTHS_12), at("2026-05-05 19:59"))  # still the 5th
-    assert term.expires_at == at("2027-05-05 20:00")
-    assert calendar.last_valid_date(term.expires_at) == day("2027-05-05")
-
-
-def test_points_of_a_purchase_are_pending_for_the_time_of_their_wallet() -> None:
-    bought_at = at("2026-03-27 12:00")  # the clocks go forward in between: seven times 24 hours all the same
-    term = usual_term(a_calendar("Europe/Berlin"), a_wallet(pending=days(7)), bought_at)
-    assert term.matures_at == bought_at + timedelta(hours=168)
-    assert usual_term(a_calendar(), a_wallet(pending=days(0)), bought_at).matures_at is None
-
-
-@pytest.mark.parametrize("policy", [Expiry(Lifespan.YEAR_END, 0), Expiry(Lifespan.MONTHS, 0)])
-def test_points_of_a_purchase_never_expire_before_they_mature(policy: Expiry) -> None:
-    term = usual_term(a_calendar(), a_wallet(pending=days(7), expiry=policy), at("2026-12-30"))
-    assert term.matures_at is not None
-    assert term.expires_at is not None
-    assert term.expires_at >= term.matures_at
-
-
-@pytest.mark.parametrize(
-    ("pending_until", "expires", "matures_at", "expires_at"),
-    [
-        (None, None, None, "2027-05-06 00:00"),  # the wallet's policy
-        (None, "2026-06-01", None, "2026-06-01"),
-        ("2026-05-20", None, "2026-05-20", "2027-05-06 00:00"),
-        ("2026-05-20", "2026-06-01", "2026-05-20", "2026-06-01"),
-        ("2026-05-05", None, None, "2027-05-06 00:00"),  # pending until now is not pending
-        ("2026-01-01", None, None, "2027-05-06 00:00"),
-    ],
-)
-def test_a_grant_may_name_its_own_dates(
-    pending_until: str | None, expires: str | None, matures_at: str | None, expires_at: str
-) -> None:
-    term = explicit_term(
-        a_calendar(),
-        a_wallet(expiry=MONTHS_12, pending=days(7)),
-        at("2026-05-05"),
-        pending_until=at(pending_until) if pending_until else None,
-        expires_at=at(expires) if expires else None,
-    )
-    assert term == (at(matures_at) if matures_at else None, at(expires_at))
-
-
-@pytest.mark.parametrize(
-    ("pending_until", "expires"),
-    [(None, "2026-05-05"), (None, "2026-05-04"), ("2026-06-01", "2026-06-01"), ("2027-05-06 00:00", None)],
-)
-def test_a_grant_that_would_expire_before_it_can_be_spent_is_refused(
-    pending_until: str | None, expires: str | None
-) -> None:
-    with pytest.raises(DatesContradict) as caught:
-        explicit_term(
-            a_calendar(),
-            a_wallet(expiry=MONTHS_12),
-            at("2026-05-05"),
-            pending_until=at(pending_until) if pending_until else None,
-            expires_at=at(expires) if expires else None,
-        )
-    assert caught.value.facts == {
-        "begins_at": at(pending_until or "2026-05-05"),
-        "expires_at": at(expires or "2027-05-06 00:00"),
-    }
+def test_without_published_rules_everything_that_is_spent_earns() -> None:
+    order = an_order_of(("1", 1, 10_000), ("2", 1, 5_000))
+    order.lines[0]["kind"], order.lines[1]["kind"] = "gift_card", "shipping"
+    order.lines[0].update(tax_amount=1_150, tax_included=False)
+    paid = order._replace(tenders=[{"type": "points", "amount": 5_000}, {"type": "gift_card", "amount": 10_000}])
+    assert by_settings(a_programme(), paid).points == {"points": 150}
 
 
 def test_the_calculation_keeps_what_a_return_will_need() -> None:
+    def kept_of(order: Order) -> dict[str, Any]:
+        programme = a_programme()
+        given = by_settings(programme, order)
+        kept: dict[str, Any] = orjson.loads(calculation(programme, programme.rules_at(NOON), order, Facts(NOON), given))
+        return kept
+
     order = an_order(19_900)
-    kept = orjson.loads(calculation(a_programme(), order, {"points": 199}))
-    assert kept == {
+    assert kept_of(order) == {
         "rule": "base",
         "rates": {"points": [1, 100]},
         "currency": "CNY",
@@ -147,4 +85,4 @@ def test_the_calculation_keeps_what_a_return_will_need() -> None:
         "points": {"points": 199},
     }
     with_tenders = order._replace(tenders=[{"type": "cash", "amount": 19_900}])
-    assert orjson.loads(calculation(a_programme(), with_tenders, {}))["tenders"] == with_tenders.tenders
+    assert kept_of(with_tenders)["tenders"] == with_tenders.tenders

@@ -20,17 +20,21 @@ FROZEN = """
     member_earn_only
     member_frozen
     not_a_purchase
-    phone_not_verified
     parked_decided
+    phone_not_verified
     reassigned_too_often
     reference_taken
     reservation_expired
     reservation_resolved
     review_resolved
+    rules_published
+    rules_too_soon
+    rules_unsound
     same_member
     second_person_required
     source_may_not_force
     too_many_holds
+    too_many_rule_sets
     transfers_not_allowed
     under_age
     unknown_line
@@ -51,6 +55,7 @@ CURABLE = """
     reservation_not_found
     return_reserved
     review_not_found
+    rules_not_found
     too_many_parked
 """
 """Another event can make the same request succeed, so none of these is frozen under a key."""

@@ -6,7 +6,6 @@ import orjson
 import pytest
 
 from loyalty.domain.books import Balance
-from loyalty.domain.earning import Term
 from loyalty.domain.identities import Identity
 from loyalty.domain.ids import MemberId
 from loyalty.domain.lots import LOTS
@@ -14,6 +13,7 @@ from loyalty.domain.members import GENESIS, MEMBERS
 from loyalty.domain.persons import Consent, Person
 from loyalty.domain.programme import Expiry, Lifespan
 from loyalty.domain.refusals import InsufficientPoints, Refusal
+from loyalty.domain.terms import Term
 from loyalty.operations.accrue import Accrued
 from loyalty.operations.redeem import Redeemed, Value
 from tests.makers import (

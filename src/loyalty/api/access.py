@@ -26,6 +26,8 @@ EVENTS_READ: Final = "events:read"
 REVIEWS_READ: Final = "reviews:read"
 REVIEWS_WRITE: Final = "reviews:write"
 IDENTITIES_WRITE: Final = "identities:write"
+RULES_READ: Final = "rules:read"
+RULES_WRITE: Final = "rules:write"
 
 _CORRECTING = frozenset({ADJUSTMENTS_WRITE, REVIEWS_READ, REVIEWS_WRITE})
 _TILL = frozenset({MEMBERS_WRITE, MEMBERS_READ, ACCRUALS_WRITE, REDEMPTIONS_WRITE})
@@ -34,11 +36,13 @@ SCOPES_OF_ROLE: Final[Mapping[str, frozenset[str]]] = {
     "store": _TILL,
     "app": frozenset({MEMBERS_WRITE, MEMBERS_READ, IDENTITIES_WRITE, REDEMPTIONS_WRITE, TRANSFERS_WRITE, EVENTS_READ}),
     "desk": _CORRECTING
-    | {MEMBERS_WRITE, MEMBERS_READ, MEMBERS_MANAGE, IDENTITIES_WRITE, ACCRUALS_WRITE, TRANSFERS_WRITE},
-    "marketing": frozenset({MEMBERS_READ, ACCRUALS_WRITE}),
-    "finance": _CORRECTING | {MEMBERS_READ, LEDGER_READ, EVENTS_READ},
+    | {MEMBERS_WRITE, MEMBERS_READ, MEMBERS_MANAGE, IDENTITIES_WRITE, ACCRUALS_WRITE, TRANSFERS_WRITE, RULES_READ},
+    "marketing": frozenset({MEMBERS_READ, ACCRUALS_WRITE, RULES_READ, RULES_WRITE}),
+    "finance": _CORRECTING | {MEMBERS_READ, LEDGER_READ, EVENTS_READ, RULES_READ},
     "privacy": frozenset({MEMBERS_READ}),
-    "admin": _TILL | _CORRECTING | {MEMBERS_MANAGE, IDENTITIES_WRITE, TRANSFERS_WRITE, LEDGER_READ, EVENTS_READ},
+    "admin": _TILL
+    | _CORRECTING
+    | {MEMBERS_MANAGE, IDENTITIES_WRITE, TRANSFERS_WRITE, LEDGER_READ, EVENTS_READ, RULES_READ, RULES_WRITE},
 }
 
 REMEMBERED = 10_000
@@ -79,6 +83,10 @@ class Keys:
         if known is not None and known[1] > time.monotonic():
             return known[0]
         return await self._look_up(authorization)
+
+    def forget(self) -> None:
+        """Look every key up again: what its programme is has changed. Other processes do so within `REMEMBERED_S`."""
+        self._known.clear()
 
     async def _look_up(self, authorization: str | None) -> Caller:
         scheme, _, token = (authorization or "").partition(" ")

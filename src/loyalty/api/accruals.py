@@ -36,13 +36,14 @@ from loyalty.api.service import new_fact, wall_clock
 from loyalty.api.writing import claim_of, is_dry_run, named_or_awaited, replayed_or_refused, submission, taken, write
 from loyalty.domain.bounds import MAX_LINES
 from loyalty.domain.claims import ReferenceKind
-from loyalty.domain.earning import Order, Term
+from loyalty.domain.earning import Order
 from loyalty.domain.entries import Because
 from loyalty.domain.identities import Identity
 from loyalty.domain.ids import MemberId
 from loyalty.domain.parked import AskedPoints, ParkedEvent
 from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import MemberNotFound
+from loyalty.domain.terms import Term
 from loyalty.operations.accrue import Accrued, Grant, Purchase
 from loyalty.operations.command import Command, Receipt
 from loyalty.operations.door import Submission
@@ -219,7 +220,7 @@ def command_of(programme: Programme, body: OrderBody | GrantBody, found: MemberI
         return Park(found, _asked(body), because, reference, MemberId(new_fact()))
     if isinstance(body, GrantBody):
         return Grant(found, body.points, body.wallet, because, reference, day, body.pending_until, body.expires_at)
-    return Purchase(found, order_of(body), because, reference, day)
+    return Purchase(found, order_of(body), because, reference, day, programme.rules_at(at))
 
 
 def _asked(body: OrderBody | GrantBody) -> Order | AskedPoints:
@@ -251,12 +252,13 @@ def say(programme: Programme, receipt: Receipt) -> tuple[int, bytes]:
             **answers.written(receipt),
             "points": said.points[wallet],
             "points_by_wallet": said.points,
-            "receipt": _printed(programme, said.points[wallet], said.terms[wallet], receipt.balances[wallet].available),
+            "receipt": printed(programme, said.points[wallet], said.terms[wallet], receipt.balances[wallet].available),
         }
     )
 
 
-def _printed(programme: Programme, earned: int, term: Term, available: int) -> dict[str, Any]:
+def printed(programme: Programme, earned: int, term: Term, available: int) -> dict[str, Any]:
+    """What the till prints of points that are earned."""
     expires_at = term.expires_at
     return {
         "earned": earned,

@@ -37,6 +37,7 @@ LINKS = (
         {"identity": "/id"},
     ),
     Link("POST /v1/accruals", "201", "/entry/id", "GET /v1/entries/{id}"),
+    Link("POST /v1/accruals", "201", "/entry/id", "GET /v1/entries/{id}/explanation"),
     Link("POST /v1/accruals", "201", "/entry/member", "GET /v1/members/{id}/balance"),
     Link("POST /v1/accruals", "202", "/parked", "GET /v1/parked/{id}"),
     Link("POST /v1/redemptions", "201", "/redemption/id", "POST /v1/redemptions/{id}/refund"),
@@ -53,6 +54,8 @@ LINKS = (
     Link("POST /v1/returns", "202", "/parked", "GET /v1/parked/{id}"),
     Link("POST /v1/adjustments", "202", "/adjustment", "POST /v1/adjustments/{id}/approve"),
     Link("POST /v1/adjustments", "202", "/adjustment", "POST /v1/adjustments/{id}/reject"),
+    Link("POST /v1/earning-rules", "201", "/id", "GET /v1/earning-rules/{id}"),
+    Link("POST /v1/earning-rules", "201", "/id", "POST /v1/earning-rules/{id}/publish"),
     Link("GET /v1/reviews", "200", "/items/0/review", "GET /v1/reviews/{id}"),
     Link("GET /v1/reviews", "200", "/items/0/review", "POST /v1/reviews/{id}/resolve"),
 )

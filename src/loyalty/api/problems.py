@@ -25,6 +25,7 @@ STATUS_OF_REFUSAL: Mapping[type[Refusal], int] = {
     refusals.ParkedNotFound: 404,
     refusals.ReviewNotFound: 404,
     refusals.IdentityNotFound: 404,
+    refusals.RulesNotFound: 404,
     refusals.InsufficientPoints: 409,
     refusals.ReferenceTaken: 409,
     refusals.IdentityTaken: 409,
@@ -52,6 +53,8 @@ STATUS_OF_REFUSAL: Mapping[type[Refusal], int] = {
     refusals.TooManyParked: 409,
     refusals.ReviewResolved: 409,
     refusals.ApproverNotSecond: 409,
+    refusals.RulesPublished: 409,
+    refusals.RulesTooMany: 409,
     refusals.KeyReused: 422,
     refusals.LineUnknown: 422,
     refusals.SameMember: 422,
@@ -63,6 +66,8 @@ STATUS_OF_REFUSAL: Mapping[type[Refusal], int] = {
     refusals.AmountOutOfRange: 422,
     refusals.UnderAge: 422,
     refusals.FieldRequired: 422,
+    refusals.RulesUnsound: 422,
+    refusals.RulesTooSoon: 422,
 }
 
 TITLES: Mapping[str, tuple[int, str]] = {

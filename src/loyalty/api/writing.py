@@ -58,7 +58,7 @@ async def write(
             )
         except NotFound as refusal:
             return response(await replayed_or_refused(call, claim, refusal))
-        answer = await _submit(call, ask)
+        answer = await submit(call, ask)
         if unless is not None and isinstance(answer.outcome, unless):
             answer, unless = None, None
     return response(answer)
@@ -234,7 +234,8 @@ def response(answer: Answer) -> Response:
     return Response(answer.body, answer.status, headers, media_type)
 
 
-async def _submit(call: Call, ask: Submission) -> Answer:
+async def submit(call: Call, ask: Submission) -> Answer:
+    """The door's answer. Raises Problem where it has no room or does not answer."""
     try:
         return await call.service.lanes.submit(ask)
     except Overloaded as error:

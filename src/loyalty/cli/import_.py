@@ -378,7 +378,7 @@ def _purchase(programme: Programme, member_id: MemberId, fact: Purchase) -> accr
     order = Order(fact.currency, sum(line["amount"] for line in fact.lines), fact.lines)
     because = Because(fact.source, fact.reference, fact.store)
     claimed = reference_key(programme, ReferenceKind.ACCRUAL, source=fact.source, reference=fact.reference, day=day)
-    return accrue.Purchase(member_id, order, because, claimed, day)
+    return accrue.Purchase(member_id, order, because, claimed, day, programme.rules_at(fact.occurred_at))
 
 
 def _redemption(programme: Programme, member_id: MemberId, fact: Redemption) -> redeem.Redeem:

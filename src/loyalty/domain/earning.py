@@ -1,16 +1,41 @@
-"""What a purchase earns: the base rule of each wallet over an order, rounded down once per purchase."""
+"""What a purchase earns: the rules in force over an order, rounded once per purchase and wallet.
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+A wallet gains its base over the lines that earn, each multiplied by the multipliers that apply to it, rounded; the
+bonuses; and no more than its caps leave room for. Everything is exact until it is rounded.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from fractions import Fraction
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
 
-from loyalty.domain.calendar import Calendar
-from loyalty.domain.programme import Programme, Wallet
-from loyalty.domain.refusals import CurrencyNotAccepted, DatesContradict
+from loyalty.domain.conditions import Failed, compiled, holds, looked_at
+from loyalty.domain.programme import Programme
+from loyalty.domain.refusals import CurrencyNotAccepted
+from loyalty.domain.rules import (
+    Base,
+    Bonus,
+    CapPer,
+    Exclusion,
+    GiftCards,
+    InForce,
+    Multiplier,
+    OnReturn,
+    Per,
+    Rounding,
+    Rule,
+    RuleSet,
+    Stacking,
+    Tax,
+    plain_base,
+)
 
-_NEXT_DAY = timedelta(days=1)
+Exact = int | Fraction
+_Grouped = TypeVar("_Grouped", Multiplier, Bonus)
 
 
 class Order(NamedTuple):
@@ -24,82 +49,371 @@ class Order(NamedTuple):
     tenders: Sequence[dict[str, Any]] = ()
 
 
-class Term(NamedTuple):
-    """When points can be spent: from maturing until (excluding) expiring."""
+class Facts(NamedTuple):
+    """What decides, beside its lines, what an order earns. Kept with the calculation; never personal data."""
 
-    matures_at: datetime | None
-    expires_at: datetime | None
-    """None: they never expire."""
+    occurred_at: datetime
+    values: Mapping[str, Any] = MappingProxyType({})
+    """Variables of conditions that do not follow from the lines, as far as a condition speaks of them."""
+    room: Mapping[str, int] = MappingProxyType({})
+    """Points that are left under each cap over a longer time than the order."""
+    net_spend: int | None = None
+    """Of the whole order, where a part of it is all that was reassigned; None: the order is whole."""
+    kept: Mapping[str, int] | None = None
+    """What each bonus that goes in proportion gave when the order was decided; None while it is."""
 
 
-def earned(programme: Programme, order: Order) -> dict[str, int]:
-    """Points by wallet that the order earns. Raises CurrencyNotAccepted."""
+class Step(NamedTuple):
+    """What one rule did."""
+
+    rule: Rule
+    fired: bool
+    why: str | None = None
+    """Why it did not fire."""
+    amount: int | None = None
+    """Minor units that earned by it; pieces, for a bonus per piece."""
+    points: int | None = None
+    """What a bonus gave, or a cap cut off."""
+
+
+class Gain(NamedTuple):
+    """What a wallet gains."""
+
+    points: int
+    exact: tuple[int, int]
+    """By the base and the multipliers before rounding, as a fraction."""
+    rounded: int
+
+
+class Earned(NamedTuple):
+    """What an order earns, and how."""
+
+    gains: Mapping[str, Gain]
+    proportional: Mapping[str, int]
+    """What each bonus gave that goes in proportion when a part comes back."""
+    steps: Sequence[Step]
+    """Every rule, where that was asked for."""
+
+    @property
+    def points(self) -> dict[str, int]:
+        """By wallet."""
+        return {wallet: gain.points for wallet, gain in self.gains.items()}
+
+
+def check_currency(programme: Programme, order: Order) -> None:
+    """Raises CurrencyNotAccepted."""
     if order.currency != programme.currency:
         raise CurrencyNotAccepted(
             f"This programme earns on {programme.currency}.",
             currency=order.currency,
             accepted=programme.currency,
         )
+
+
+def earned(
+    rules: InForce,
+    order: Order,
+    facts: Facts,
+    left: Sequence[Mapping[str, Any]] | None = None,
+    *,
+    explained: bool = False,
+) -> Earned:
+    """What the order earns by the rules; or would, were only what is `left` of its lines all that was bought."""
+    lines = order.lines if left is None else [line for line in left if line["amount"] or line["quantity"]]
+    if rules.is_plain:
+        return _plain(rules, lines)
+    return _Evaluation(rules, order, facts, lines, explained=explained).earned()
+
+
+def _plain(rules: InForce, lines: Iterable[Mapping[str, Any]]) -> Earned:
+    """All that is spent earns by the base."""
+    spent = sum(line["amount"] for line in lines)
+    gains, steps = {}, []
+    for wallet, base in rules.bases.items():
+        points = spent * base.points // base.per
+        gains[wallet] = Gain(points, (spent * base.points, base.per), points)
+        steps.append(Step(base, fired=True, amount=spent))
+    return Earned(gains, {}, steps)
+
+
+class _Evaluation:
+    """One order under the rules in force."""
+
+    def __init__(
+        self, rules: InForce, order: Order, facts: Facts, lines: Sequence[Mapping[str, Any]], *, explained: bool
+    ) -> None:
+        self._rules = rules
+        self._order = order
+        self._facts = facts
+        self._lines = lines
+        self._whole = order.net_spend if facts.net_spend is None else facts.net_spend
+        self._left = sum(line["amount"] for line in lines)
+        self._values = {**facts.values, **_of_basket(rules.names, lines, self._left)}
+        self._activations: dict[int | None, Any] = {}
+        self._answers: dict[tuple[str, int | None], bool] = {}
+        self._failures: dict[str, str] = {}
+        self._proportional: dict[str, int] = {}
+        self._explained = explained
+        self._steps: list[Step] = []
+        self._excluded = [self._excluded_from(number) for number in range(len(lines))]
+
+    def earned(self) -> Earned:
+        gains = {wallet: self._gain(base) for wallet, base in self._rules.bases.items()}
+        if self._explained:
+            for rule in self._rules.exclusions:
+                hit = [line["amount"] for number, line in enumerate(self._lines) if self._applies(rule, number)]
+                self._tell(rule, fired=bool(hit), amount=sum(hit))
+        return Earned(gains, self._proportional, self._steps)
+
+    def _tell(
+        self, rule: Rule, *, fired: bool, why: str | None = None, amount: int | None = None, points: int | None = None
+    ) -> None:
+        """Explain what a rule did, where that is asked for."""
+        if self._explained:
+            self._steps.append(Step(rule, fired, None if fired else why or self._why(rule), amount, points))
+
+    def _gain(self, base: Base) -> Gain:
+        """What one wallet gains: the base over the lines and their multipliers, rounded once; bonuses; caps."""
+        wallet = base.wallet
+        spent, counting = 0, []
+        weighted: Exact = 0
+        touched: dict[str, int] = {}
+        for number, line in enumerate(self._lines):
+            if wallet in self._excluded[number] or not _earns(base, line):
+                continue
+            counting.append(number)
+            amount = _amount(base, line)
+            spent += line["amount"]
+            weighted += amount * self._factor(wallet, number, line["amount"], touched)
+        earning, of = self._share(base)
+        exact = Fraction(weighted * base.points * earning, base.per * 100 * of)
+        rounded = _ROUND[base.rounding](exact)
+        self._tell(base, fired=bool(counting), why="no line earns", amount=spent)
+        for multiplier in self._rules.multipliers.get(wallet, ()):
+            self._tell(multiplier, fired=multiplier.id in touched, amount=touched.get(multiplier.id, 0))
+        points = rounded + self._bonuses(wallet, counting)
+        return Gain(self._capped(wallet, points), exact.as_integer_ratio(), rounded)
+
+    def _factor(self, wallet: str, number: int, amount: int, touched: dict[str, int]) -> Exact:
+        """By how many hundredths the multipliers multiply what a line earns."""
+        applying = [rule for rule in self._rules.multipliers.get(wallet, ()) if self._applies(rule, number)]
+        applying = _highest(applying)
+        added, best = 100, 0
+        factor: Exact = 1
+        for rule in applying:
+            touched[rule.id] = touched.get(rule.id, 0) + amount
+            match rule.stacking:
+                case Stacking.ADD:
+                    added += rule.percent - 100
+                case Stacking.BEST:
+                    best = max(best, rule.percent - 100)
+                case Stacking.MULTIPLY:
+                    factor *= Fraction(rule.percent, 100)
+        return max(0, added + best) * factor
+
+    def _share(self, base: Base) -> tuple[int, int]:
+        """How much of the order was paid with what earns, and of how much."""
+        without = {"points"} if not base.paid_with_points else set()
+        if base.gift_cards == GiftCards.ON_SALE:
+            without.add("gift_card")
+        paid = sum(tender["amount"] for tender in self._order.tenders if tender["type"] in without)
+        return (max(0, self._whole - paid), self._whole) if self._whole else (1, 1)
+
+    def _bonuses(self, wallet: str, counting: Sequence[int]) -> int:
+        """The fixed points, of lines that earn."""
+        total = 0
+        rules = self._rules.bonuses.get(wallet, ())
+        given: dict[str, int] = dict.fromkeys((rule.id for rule in rules), 0)
+        for number in counting:
+            for rule in _highest([rule for rule in rules if rule.per == Per.PIECE and self._applies(rule, number)]):
+                given[rule.id] += self._lines[number]["quantity"]
+        whole = [rule for rule in rules if rule.per == Per.ORDER and counting and self._applies(rule, None)]
+        given.update({rule.id: 1 for rule in _highest(whole)})
+        for rule in rules:
+            points = self._in_proportion(rule, given[rule.id] * rule.points, counting)
+            if rule.on_return == OnReturn.PROPORTION:
+                self._proportional[rule.id] = points
+            pieces = given[rule.id] if rule.per == Per.PIECE else None
+            self._tell(rule, fired=points > 0 or given[rule.id] > 0, amount=pieces, points=points)
+            total += points
+        return total
+
+    def _in_proportion(self, rule: Bonus, points: int, counting: Sequence[int]) -> int:
+        """What is left of a bonus that goes in proportion; as the order earns it now where it was not decided yet."""
+        if rule.on_return == OnReturn.RECOMPUTE or self._facts.kept is None:
+            return points
+        given = self._facts.kept.get(rule.id, 0)
+        if not self._whole:
+            return given if counting else 0
+        left: int = given * self._left // self._whole
+        return left
+
+    def _capped(self, wallet: str, points: int) -> int:
+        for cap in self._rules.caps:
+            if cap.wallet != wallet:
+                continue
+            room = cap.points if cap.per == CapPer.ORDER else self._facts.room.get(cap.id, 0)
+            cut = max(0, points - room)
+            self._tell(cap, fired=bool(cut), why="there was room for all", points=cut)
+            points -= cut
+        return points
+
+    def _excluded_from(self, number: int) -> frozenset[str]:
+        """The wallets in which a line earns nothing."""
+        found: set[str] = set()
+        for rule in self._rules.exclusions:
+            if self._applies(rule, number):
+                found.update(self._rules.bases if rule.wallet is None else (rule.wallet,))
+        return frozenset(found)
+
+    def _applies(self, rule: Multiplier | Bonus | Exclusion, number: int | None) -> bool:
+        """Whether a rule's condition holds, for a line where it is about lines.
+
+        It fails closed: where there is no answer, nobody gains by that.
+        """
+        if rule.when is None:
+            return True
+        condition = compiled(rule.when)
+        asked = (rule.when, number if condition.of_lines else None)
+        known = self._answers.get(asked)
+        if known is None:
+            try:
+                known = holds(condition, self._activation(asked[1]))
+            except Failed as failure:
+                self._failures[rule.when] = str(failure)
+                known = isinstance(rule, Exclusion)
+            self._answers[asked] = known
+        return known
+
+    def _activation(self, number: int | None) -> Any:
+        """The values that conditions look at, of the order and a line."""
+        found = self._activations.get(number)
+        if found is None:
+            of_line = {} if number is None else _of_line(self._lines[number])
+            found = self._activations[number] = looked_at({**self._values, **of_line})
+        return found
+
+    def _why(self, rule: Rule) -> str:
+        """Why a rule did not fire."""
+        when = getattr(rule, "when", None)
+        if when in self._failures:
+            return f"its condition has no answer: {self._failures[when]}"
+        if not self._lines:
+            return "there is no line"
+        if when is None or any(answer for (text, _), answer in self._answers.items() if text == when):
+            return "another rule of its group, or an exclusion, goes first"
+        return "its condition does not hold"
+
+
+def _highest(rules: list[_Grouped]) -> list[_Grouped]:
+    """Of each exclusive group the rule of the highest priority; all that are in none."""
+    best: dict[str, int] = {}
+    for rule in rules:
+        if rule.group is not None:
+            best[rule.group] = max(rule.priority, best.get(rule.group, rule.priority))
+    return [rule for rule in rules if rule.group is None or best[rule.group] == rule.priority]
+
+
+def _earns(base: Base, line: Mapping[str, Any]) -> bool:
+    """Whether a line of its kind earns."""
+    match line.get("kind"):
+        case "shipping":
+            return base.shipping
+        case "gift_card":
+            return base.gift_cards != GiftCards.ON_USE
+    return True
+
+
+def _amount(base: Base, line: Mapping[str, Any]) -> Exact:
+    """What of a line's amount earns, with or without its tax; of the tax its part, where a part of the line is left."""
+    amount: int = line["amount"]
+    tax = line.get("tax_amount")
+    whole = line.get("whole", amount)
+    if tax is None or base.tax == Tax.AS_SENT or not whole:
+        return amount
+    within = line.get("tax_included") is not False
+    if within == (base.tax == Tax.INCLUDED):
+        return amount
+    return Fraction(amount * (whole - tax if within else whole + tax), whole)
+
+
+def _of_basket(names: frozenset[str], lines: Iterable[Mapping[str, Any]], net_spend: int) -> dict[str, Any]:
+    """The variables that follow from the lines."""
+    found: dict[str, Any] = {"order.net_spend": net_spend}
+    if "order.lines" in names:
+        found["order.lines"] = sum(1 for _ in lines)
+    if "order.skus" in names:
+        found["order.skus"] = [line["sku"] for line in lines]
+    if "order.categories" in names:
+        found["order.categories"] = [line["category"] for line in lines if line.get("category")]
+    return found
+
+
+def _of_line(line: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: base_points(order.net_spend, wallet.points_per_unit, wallet.unit)
-        for name, wallet in programme.wallets.items()
+        "line.sku": line["sku"],
+        "line.category": line.get("category") or "",
+        "line.kind": line.get("kind") or "goods",
+        "line.amount": line["amount"],
+        "line.quantity": line["quantity"],
     }
 
 
-def base_points(net_spend: int, points_per_unit: int, unit: int) -> int:
-    """The base rule: `points_per_unit` for each `unit` of minor currency units, rounded down once."""
-    return net_spend * points_per_unit // unit
+_ROUND: Final[Mapping[Rounding, Callable[[Fraction], int]]] = {
+    Rounding.FLOOR: math.floor,
+    Rounding.HALF_UP: lambda exact: math.floor(exact + Fraction(1, 2)),
+    Rounding.CEIL: math.ceil,
+}
 
 
-def usual_term(calendar: Calendar, wallet: Wallet, occurred_at: datetime) -> Term:
-    """The term of points that a purchase earns: pending for the wallet's time, then its expiry policy.
-
-    A policy that would end while they are still pending ends with the day on which they mature.
-    """
-    matures_at = occurred_at + wallet.pending if wallet.pending else None
-    return Term(matures_at, usual_end(calendar, wallet, occurred_at, no_earlier_than=matures_at))
-
-
-def explicit_term(
-    calendar: Calendar,
-    wallet: Wallet,
-    occurred_at: datetime,
-    *,
-    pending_until: datetime | None,
-    expires_at: datetime | None,
-) -> Term:
-    """The term of points granted by name: at once unless `pending_until`. Raises DatesContradict."""
-    expires_at = expires_at or usual_end(calendar, wallet, occurred_at)
-    begins_at = max(occurred_at, pending_until or occurred_at)
-    if expires_at is not None and expires_at <= begins_at:
-        raise DatesContradict(
-            "The points would expire before they could be spent.", begins_at=begins_at, expires_at=expires_at
-        )
-    return Term(pending_until if begins_at > occurred_at else None, expires_at)
-
-
-def calculation(programme: Programme, order: Order, points: dict[str, int]) -> str:
-    """The stored calculation of a purchase, as JSON text: its inputs, the rule with its rates, and what it gave."""
+def calculation(programme: Programme, rules: RuleSet, order: Order, facts: Facts, given: Earned) -> str:
+    """The stored calculation of a purchase, as JSON text: its inputs, the rules that decided, and what they gave."""
+    decided: dict[str, Any] = (
+        {"rules": rules.version, "facts": _kept(facts, order, given)}
+        if rules.version
+        else {
+            "rule": "base",
+            "rates": {name: [wallet.points_per_unit, wallet.unit] for name, wallet in programme.wallets.items()},
+        }
+    )
     body: dict[str, Any] = {
-        "rule": "base",
-        "rates": {name: [wallet.points_per_unit, wallet.unit] for name, wallet in programme.wallets.items()},
+        **decided,
         "currency": order.currency,
         "net_spend": order.net_spend,
         "lines": order.lines,
-        "points": points,
+        "points": given.points,
     }
     if order.tenders:
         body["tenders"] = list(order.tenders)
     return orjson.dumps(body).decode()
 
 
-def usual_end(
-    calendar: Calendar, wallet: Wallet, earned_at: datetime, *, no_earlier_than: datetime | None = None
-) -> datetime | None:
-    """The end of the last day on which points earned at a moment can be spent; None for ever."""
-    valid_through = wallet.expiry.valid_through(calendar.business_date(earned_at))
-    if valid_through is None:
-        return None
-    if no_earlier_than is not None:
-        valid_through = max(valid_through, calendar.business_date(no_earlier_than))
-    return calendar.day_start(valid_through + _NEXT_DAY)
+def _kept(facts: Facts, order: Order, given: Earned) -> dict[str, Any]:
+    """The facts as they are stored."""
+    more = {"room": facts.room, "kept": given.proportional}
+    return {
+        "at": facts.occurred_at,
+        **({"values": facts.values} if facts.values else {}),
+        **{name: value for name, value in more.items() if value},
+    }
+
+
+def facts_of(stored: Mapping[str, Any], occurred_at: datetime) -> Facts:
+    """The facts of a stored calculation. Before rules were published, the moment of its entry was the only one."""
+    kept = stored.get("facts")
+    if kept is None:
+        return Facts(occurred_at)
+    return Facts(
+        datetime.fromisoformat(kept["at"]),
+        kept.get("values", {}),
+        kept.get("room", {}),
+        kept.get("net_spend"),
+        kept.get("kept", {}),
+    )
+
+
+def rules_of(programme: Programme, stored: Mapping[str, Any]) -> RuleSet:
+    """The rules by which a stored purchase was decided."""
+    if "rates" in stored:
+        return RuleSet("", 0, None, tuple(plain_base(wallet, *rate) for wallet, rate in stored["rates"].items()))
+    return programme.rules(stored["rules"])

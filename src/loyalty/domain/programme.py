@@ -4,11 +4,13 @@ import re
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final, NamedTuple
 
 from loyalty.domain.calendar import Calendar, add_months
 from loyalty.domain.refusals import OccursInFuture, UnknownWallet
+from loyalty.domain.rules import RuleSet, plain_base
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far ahead of our clock a till's clock may run."""
@@ -112,6 +114,8 @@ class Programme(NamedTuple):
     """How long an event that came too early waits for what it needs."""
     adjustment_limit: int | None = None
     """Points above which a correction needs a second person; None: never."""
+    rule_sets: tuple[RuleSet, ...] = ()
+    """Published earning rules, version 1 first, each effective later than the one before."""
 
     def checked(self) -> "Programme":
         """The programme itself. Raises ValueError, in a sentence, when its settings contradict each other."""
@@ -143,6 +147,17 @@ class Programme(NamedTuple):
         except KeyError:
             raise UnknownWallet(f"This programme has no wallet {name!r}.", wallet=name) from None
 
+    def rules_at(self, occurred_at: datetime) -> RuleSet:
+        """The earning rules by which a purchase of that moment is decided."""
+        for rules in reversed(self.rule_sets):
+            if rules.effective_from is not None and rules.effective_from <= occurred_at:
+                return rules
+        return _of_settings(tuple((name, one.points_per_unit, one.unit) for name, one in self.wallets.items()))
+
+    def rules(self, version: int) -> RuleSet:
+        """The rule set that was published as this version. Raises IndexError for one that was not."""
+        return self.rule_sets[version - 1]
+
     def now(self, wall_clock: datetime) -> datetime:
         """What time it is in this programme."""
         return self.fixed_now or wall_clock
@@ -159,3 +174,9 @@ class Programme(NamedTuple):
                 occurred_at=occurred_at,
                 now=self.now(wall_clock),
             )
+
+
+@lru_cache(maxsize=1_024)
+def _of_settings(wallets: tuple[tuple[str, int, int], ...]) -> RuleSet:
+    """Version 0: what the settings of the wallets say, as rules."""
+    return RuleSet("", 0, None, tuple(plain_base(*wallet) for wallet in wallets))

@@ -72,6 +72,11 @@ class IdentityNotFound(NotFound):
     title = "The member is not known by that"
 
 
+class RulesNotFound(NotFound):
+    code = "rules_not_found"
+    title = "No such earning rules"
+
+
 class Conflict(Refusal):
     """The request is well formed but the state of the ledger does not allow it."""
 
@@ -216,6 +221,16 @@ class ApproverNotSecond(Conflict):
     title = "Whoever asked for an adjustment cannot approve it"
 
 
+class RulesPublished(Conflict):
+    code = "rules_published"
+    title = "The rules were published before"
+
+
+class RulesTooMany(Conflict):
+    code = "too_many_rule_sets"
+    title = "The programme has published too many rule sets"
+
+
 class Unacceptable(Refusal):
     """The request names something this programme cannot accept."""
 
@@ -244,6 +259,16 @@ class CurrencyNotAccepted(Unacceptable):
 class DatesContradict(Unacceptable):
     code = "dates_contradict"
     title = "The dates of the points contradict each other"
+
+
+class RulesUnsound(Unacceptable):
+    code = "rules_unsound"
+    title = "Something is wrong with the rules"
+
+
+class RulesTooSoon(Unacceptable):
+    code = "rules_too_soon"
+    title = "The rules would take effect too soon"
 
 
 class LineUnknown(Unacceptable):

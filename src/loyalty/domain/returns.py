@@ -14,13 +14,14 @@ import orjson
 
 from loyalty.domain.calendar import Calendar
 from loyalty.domain.credit import credited, freed, repayment
-from loyalty.domain.earning import base_points
+from loyalty.domain.earning import Earned, Facts, Order, earned, facts_of, rules_of
 from loyalty.domain.entries import Draw, Entry, Posting, posting
 from loyalty.domain.holds import give_back, parted
 from loyalty.domain.lots import LOTS, Lot, LotState, in_draw_order, take
-from loyalty.domain.programme import Shortfall
+from loyalty.domain.programme import Programme, Shortfall
 from loyalty.domain.refusals import ExceedsPurchase, LineUnknown, NotAPurchase, PurchaseReassigned, ReturnReserved
 from loyalty.domain.reversals import REVERSALS, Done, counted, reverse, reversed_of
+from loyalty.domain.rules import RuleSet
 from loyalty.domain.state import Draft
 
 MOST_MOVES: Final = 16
@@ -39,21 +40,26 @@ class ReturnedLine(NamedTuple):
 class Bought(NamedTuple):
     """What a purchase was, from its stored calculation."""
 
-    currency: str
-    net_spend: int
+    order: Order
+    facts: Facts
+    decided_by: RuleSet
+    """Whatever rules hold today."""
     lines: Mapping[str, Mapping[str, Any]]
     points: Mapping[str, int]
-    rates: Mapping[str, Sequence[int]]
     moves: int
     """How often it has been reassigned."""
 
-    def earned_by(self, net_spend: int) -> dict[str, int]:
-        """Points by wallet that a basket of `net_spend` would have earned by the rule of that day."""
-        return {wallet: base_points(net_spend, *rate) for wallet, rate in self.rates.items()}
+    def earned(self, left: Sequence[Mapping[str, Any]] | None = None) -> Earned:
+        """What it earns by its rules; or would, were only what is `left` of its lines all that was bought."""
+        return earned(self.decided_by.at(self.facts.occurred_at), self.order, self.facts, left)
+
+    def explained(self) -> Earned:
+        """What it earns by its rules, with what each of them did."""
+        return earned(self.decided_by.at(self.facts.occurred_at), self.order, self.facts, explained=True)
 
     def left(self, done: Done) -> list[dict[str, Any]]:
         """Every line, as far as it has not come back."""
-        return [{**line, **_left(line, done)._asdict()} for line in self.lines.values()]
+        return [{**line, **_whole(line), **_left(line, done)._asdict()} for line in self.lines.values()]
 
 
 class Plan(NamedTuple):
@@ -83,17 +89,29 @@ class Taken(NamedTuple):
 
 def is_purchase(entry: Entry) -> bool:
     """Whether the entry is a sale that somebody earned by: made with them, or reassigned to them."""
-    return "rates" in _stored(entry)
+    stored = _stored(entry)
+    return "rates" in stored or "rules" in stored
 
 
-def bought(entry: Entry) -> Bought:
+def bought(programme: Programme, entry: Entry) -> Bought:
     """The purchase that an entry is. Raises NotAPurchase."""
     if not is_purchase(entry):
         raise NotAPurchase("Only a purchase can be returned: this entry has no lines.", kind=entry.kind)
     stored = _stored(entry)
-    lines = {line["line_id"]: line for line in stored["lines"]}
-    moves = stored.get("moves", 0)
-    return Bought(stored["currency"], stored["net_spend"], lines, stored["points"], stored["rates"], moves)
+    return Bought(
+        order=Order(stored["currency"], stored["net_spend"], stored["lines"], stored.get("tenders", ())),
+        facts=facts_of(stored, entry.occurred_at),
+        decided_by=rules_of(programme, stored),
+        lines={line["line_id"]: line for line in stored["lines"]},
+        points=stored["points"],
+        moves=stored.get("moves", 0),
+    )
+
+
+def of_entry(entry: Entry) -> str | None:
+    """The earlier entry that this one takes back, resolves or moves."""
+    of: str | None = _stored(entry).get("of")
+    return of
 
 
 def bought_on(calendar: Calendar, sale: Entry) -> date:
@@ -109,11 +127,11 @@ def planned(draft: Draft, sale: Entry, lines: Sequence[ReturnedLine] | None, *, 
     will have taken what one return of it would. Raises NotAPurchase, PurchaseReassigned, LineUnknown, ExceedsPurchase,
     ReturnReserved.
     """
-    purchase = bought(sale)
+    purchase = bought(draft.programme, sale)
     check_not_reassigned(draft, sale)
     _, done = reversed_of(draft, sale.id)
     lines = _possible(purchase, lines, done, reserved)
-    due = _due_back(purchase, with_plan(done, Plan(lines, {}))["amount"])
+    due = _due_back(purchase, with_plan(done, Plan(lines, {})))
     gone = done.get("points", {})
     lapsed: dict[str, int] = {}
     for lot in own_lots(draft, sale):
@@ -282,10 +300,15 @@ def _checked(purchase: Bought, lines: Sequence[ReturnedLine] | None, done: Done)
     return lines
 
 
-def _due_back(purchase: Bought, amount: Mapping[str, int]) -> dict[str, int]:
-    """Points by wallet that have to come back in all once `amount` has been refunded by line."""
-    remaining = purchase.earned_by(purchase.net_spend - sum(amount.values()))
+def _due_back(purchase: Bought, done: Done) -> dict[str, int]:
+    """Points by wallet that have to come back in all once all of that has."""
+    remaining = purchase.earned(purchase.left(done)).points
     return {wallet: max(0, points - remaining.get(wallet, 0)) for wallet, points in purchase.points.items()}
+
+
+def _whole(line: Mapping[str, Any]) -> dict[str, int]:
+    """What the line came to when it was bought, where its tax is told: it comes back in proportion."""
+    return {"whole": line.get("whole", line["amount"])} if "tax_amount" in line else {}
 
 
 def _left(line: Mapping[str, Any], done: Done) -> ReturnedLine:

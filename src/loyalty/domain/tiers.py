@@ -15,6 +15,8 @@ NET_SPEND: Shelf[tuple[MemberId, date], int] = Shelf("net spend")
 
 YEAR_SPEND: Shelf[tuple[MemberId, int], int] = Shelf("net spend of the year")
 """The sum of a calendar year's months. Kept beside NET_SPEND while a batch lasts; not a table."""
+HAS_BOUGHT: Shelf[MemberId, bool] = Shelf("whether a member ever bought")
+"""Whether any net spend of the member was ever counted; not a table."""
 
 
 class TierStep(NamedTuple):
@@ -39,6 +41,7 @@ def add_net_spend(state: State, member_id: MemberId, day: date, amount: int) -> 
     month, year = (member_id, first_of_month(day)), (member_id, day.year)
     state.put(NET_SPEND, month, (state.get(NET_SPEND, month) or 0) + amount)
     state.put(YEAR_SPEND, year, (state.get(YEAR_SPEND, year) or 0) + amount)
+    state.put(HAS_BOUGHT, member_id, True)
 
 
 def reached(ladder: tuple[Rung, ...], spent: int) -> int:

@@ -1,18 +1,22 @@
 """Earning: a purchase by the programme's rules, or explicit points with a reason."""
 
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from loyalty.domain import caps
+from loyalty.domain.caps import CAP_USE
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
 from loyalty.domain.credit import new_lot, repayment
-from loyalty.domain.earning import Order, Term, calculation, earned, explicit_term, usual_term
+from loyalty.domain.earning import Earned, Facts, Order, calculation, check_currency, earned
 from loyalty.domain.entries import Because, Birth, Entry, Kind, Posting, posting
 from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.journal import write_entry
 from loyalty.domain.lots import LotState, open_lot
-from loyalty.domain.members import MEMBERS, watch, who_may_earn
+from loyalty.domain.members import MEMBERS, existing, watch, who_may_earn
+from loyalty.domain.rules import Cap, RuleSet
 from loyalty.domain.state import Draft, Need
-from loyalty.domain.tiers import NET_SPEND, add_net_spend, rise
+from loyalty.domain.terms import Term, explicit_term, usual_term
+from loyalty.domain.tiers import HAS_BOUGHT, NET_SPEND, add_net_spend, rise
 from loyalty.operations.command import Receipt
 
 
@@ -24,26 +28,30 @@ class Accrued(NamedTuple):
 
 
 class Purchase(NamedTuple):
-    """A purchase earns by the base rule of every wallet, and counts towards the tier."""
+    """A purchase earns by the rules of its moment, and counts towards the tier."""
 
     member_id: MemberId
     order: Order
     because: Because
     reference: ReferenceKey
     business_date: date
+    rules: RuleSet
+    """Those of the moment at which it occurred."""
 
     def needs(self) -> tuple[Need, ...]:
         return (
             Need(MEMBERS, self.member_id),
             Need(NET_SPEND, (self.member_id, self.business_date.year)),
             Need(REFERENCES, self.reference),
+            *needs_of_rules(self.rules, self.member_id, self.business_date),
         )
 
     def decide(self, draft: Draft, at: datetime) -> Receipt:
         """The purchase is in the journal, its lots are open. Raises ReferenceTaken, MemberFrozen ..."""
         who_may_earn(draft, self.member_id)
         programme, occurred_at = draft.programme, draft.moment.occurred_at
-        points = earned(programme, self.order)
+        facts, given = worked_out(draft, self.member_id, self.rules, self.order, self.because, self.business_date)
+        points = given.points
         terms = {name: usual_term(programme.calendar, programme.wallets[name], occurred_at) for name in points}
         entry = _credit(
             draft,
@@ -53,11 +61,90 @@ class Purchase(NamedTuple):
             because=self.because,
             reference=self.reference,
             business_date=self.business_date,
-            calculation=calculation(programme, self.order, points),
+            calculation=calculation(programme, self.rules, self.order, facts, given),
         )
+        caps.use(draft, self.rules.at(occurred_at).caps, self.member_id, self.business_date, points)
         add_net_spend(draft, self.member_id, self.business_date, self.order.net_spend)
         rise(draft, self.member_id, year=self.business_date.year, entry_id=entry.id)
         return Receipt(self.member_id, (entry,), Accrued(points, terms))
+
+
+class Previewed(NamedTuple):
+    """What an order would earn, and how."""
+
+    rules: RuleSet
+    order: Order
+    facts: Facts
+    given: Earned
+    terms: dict[str, Term]
+
+
+class Preview(NamedTuple):
+    """What an order would earn the member. To be asked for without consequences."""
+
+    member_id: MemberId
+    order: Order
+    because: Because
+    business_date: date
+    rules: RuleSet
+
+    def needs(self) -> tuple[Need, ...]:
+        return (Need(MEMBERS, self.member_id), *needs_of_rules(self.rules, self.member_id, self.business_date))
+
+    def decide(self, draft: Draft, at: datetime) -> Receipt:
+        """As `Purchase`, and nothing is done. Raises MemberFrozen, CurrencyNotAccepted ..."""
+        who_may_earn(draft, self.member_id)
+        programme, occurred_at = draft.programme, draft.moment.occurred_at
+        facts, given = worked_out(
+            draft, self.member_id, self.rules, self.order, self.because, self.business_date, explained=True
+        )
+        terms = {name: usual_term(programme.calendar, programme.wallets[name], occurred_at) for name in given.points}
+        return Receipt(self.member_id, (), Previewed(self.rules, self.order, facts, given, terms))
+
+
+def needs_of_rules(rules: RuleSet, member_id: MemberId, day: date) -> tuple[Need, ...]:
+    """What a rule set has to know of a member."""
+    counted = (caps.key_of(rule, member_id, day) for rule in rules.rules if isinstance(rule, Cap))
+    history = (Need(HAS_BOUGHT, member_id),) if "member.first_purchase" in rules.names else ()
+    return (*history, *(Need(CAP_USE, key) for key in counted if key is not None))
+
+
+def worked_out(
+    draft: Draft,
+    member_id: MemberId,
+    rules: RuleSet,
+    order: Order,
+    because: Because,
+    day: date,
+    *,
+    explained: bool = False,
+) -> tuple[Facts, Earned]:
+    """What the order earns the member, and the facts that decide it. Raises CurrencyNotAccepted."""
+    check_currency(draft.programme, order)
+    occurred_at = draft.moment.occurred_at
+    in_force = rules.at(occurred_at)
+    values = _values(draft, member_id, because, day) if in_force.names else {}
+    facts = Facts(
+        occurred_at,
+        {name: values[name] for name in sorted(in_force.names) if name in values},
+        caps.room(draft, in_force.caps, member_id, day),
+    )
+    return facts, earned(in_force, order, facts, explained=explained)
+
+
+def _values(draft: Draft, member_id: MemberId, because: Because, day: date) -> dict[str, Any]:
+    """The variables of conditions that do not follow from the lines."""
+    member = existing(draft, member_id)
+    return {
+        "order.source": because.source or "",
+        "order.store": because.store or "",
+        "order.day": day.isoformat(),
+        "order.month": day.month,
+        "order.weekday": day.isoweekday(),
+        "member.tier": member.tier,
+        "member.store": member.store or "",
+        "member.first_purchase": not draft.get(HAS_BOUGHT, member_id),
+    }
 
 
 class Grant(NamedTuple):

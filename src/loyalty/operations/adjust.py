@@ -6,7 +6,6 @@ from typing import NamedTuple
 from loyalty.domain.adjustments import ADJUSTMENTS, Adjustment, Decision
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
 from loyalty.domain.credit import new_lot, repayment
-from loyalty.domain.earning import usual_end
 from loyalty.domain.entries import Because, Entry, Kind, posting
 from loyalty.domain.events import EventType, tell
 from loyalty.domain.ids import EntryId, MemberId
@@ -16,6 +15,7 @@ from loyalty.domain.members import MEMBERS, existing, watch, who_may_earn, who_m
 from loyalty.domain.refusals import AdjustmentDecided, AdjustmentNotFound, ApproverNotSecond
 from loyalty.domain.spending import check_covered
 from loyalty.domain.state import Draft, Need
+from loyalty.domain.terms import usual_end
 from loyalty.operations.command import Receipt
 
 

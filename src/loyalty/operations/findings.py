@@ -17,6 +17,7 @@ CHECKED = (
     "hold",
     "reversal",
     "net_spend",
+    "cap_use",
     "tier_step",
     "adjustment",
     "reference",
@@ -26,6 +27,7 @@ CHECKED = (
     "identity",
     "person",
     "consent",
+    "rule_version",
 )
 """The tables that are compared."""
 

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from loyalty.domain.claims import REFERENCES, ReferenceKey, check_free, reference_key
-from loyalty.domain.earning import Order, earned
+from loyalty.domain.earning import Order, check_currency
 from loyalty.domain.entries import Because, Entry
 from loyalty.domain.ids import MemberId
 from loyalty.domain.parked import (
@@ -134,7 +134,8 @@ def cure_of(programme: Programme, parked: ParkedEvent, found: Entry | MemberId) 
             command = Grant(found, points, wallet, because, key, day, pending_until, expires_at)
         case Order() as order:
             assert isinstance(found, str), "an accrual waits for a member"
-            command = Purchase(found, order, because, key, day)
+            rules = programme.rules_at(parked.occurred_at)
+            command = Purchase(found, order, because, key, day, rules)
     return Cure(parked, command)
 
 
@@ -144,7 +145,7 @@ def _check(draft: Draft, asked: Asked) -> None:
         case AskedPoints(_, wallet, pending_until, expires_at):
             granted_term(draft, wallet, pending_until=pending_until, expires_at=expires_at)
         case Order() as order:
-            earned(draft.programme, order)
+            check_currency(draft.programme, order)
 
 
 def _waiting(draft: Draft, parked: ParkedEvent) -> ParkedEvent:

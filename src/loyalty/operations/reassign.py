@@ -58,7 +58,7 @@ class Reassign(NamedTuple):
         who_may_earn(draft, self.to)
         if self.to == self.member_id:
             raise SameMember("The purchase belongs to this member already.")
-        if bought(self.purchase).moves >= MOST_MOVES:
+        if bought(draft.programme, self.purchase).moves >= MOST_MOVES:
             raise ReassignedTooOften(f"A purchase is reassigned at most {MOST_MOVES} times.", maximum=MOST_MOVES)
         if open_plans(draft, self.purchase):
             raise ReturnReserved("Confirm or cancel the reserved return of the purchase first.")
@@ -83,16 +83,18 @@ class Reassign(NamedTuple):
 
     def _left(self, draft: Draft) -> dict[str, Any]:
         """The stored calculation of what is left of the purchase, as if nothing else had been bought."""
-        purchase = bought(self.purchase)
+        purchase = bought(draft.programme, self.purchase)
         _, done = reversed_of(draft, self.purchase.id)
         lines = purchase.left(done)
-        net_spend = sum(line["amount"] for line in lines)
+        stored = orjson.loads(self.purchase.calculation or "{}")
+        if "facts" in stored:
+            stored["facts"].setdefault("net_spend", purchase.order.net_spend)
         return {
-            **orjson.loads(self.purchase.calculation or "{}"),
+            **stored,
             "of": self.purchase.id,
-            "net_spend": net_spend,
+            "net_spend": sum(line["amount"] for line in lines),
             "lines": lines,
-            "points": purchase.earned_by(net_spend),
+            "points": purchase.earned(lines).points,
             "bought_on": self.bought_on,
             "moves": purchase.moves + 1,
         }

@@ -9,7 +9,6 @@ import orjson
 from loyalty.domain.books import book_of
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
 from loyalty.domain.credit import credited, new_lot, of, repayment
-from loyalty.domain.earning import usual_end
 from loyalty.domain.entries import Because, Birth, Draw, Entry, Kind, Posting, posting
 from loyalty.domain.ids import EntryId, LotId, MemberId
 from loyalty.domain.journal import write_entry
@@ -18,6 +17,7 @@ from loyalty.domain.members import MEMBERS, watch, who_may_earn
 from loyalty.domain.refusals import ExceedsRedemption, RedemptionNotFound
 from loyalty.domain.reversals import REVERSALS, reverse, reversed_of
 from loyalty.domain.state import Draft, Need
+from loyalty.domain.terms import usual_end
 from loyalty.operations.command import Receipt
 
 FORCED = "forced"

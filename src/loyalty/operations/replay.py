@@ -8,13 +8,14 @@ import orjson
 
 from loyalty.domain.books import ACCOUNTS, DEBIT_NORMAL, Balance, Book
 from loyalty.domain.calendar import FOREVER, first_of_month
+from loyalty.domain.caps import key_of
 from loyalty.domain.entries import NO_CAUSE, Entry, Kind, Posting, sealed
 from loyalty.domain.holds import HoldStatus
 from loyalty.domain.ids import EntryId, LotId
 from loyalty.domain.lots import LotState
 from loyalty.domain.members import GENESIS
 from loyalty.domain.programme import Programme
-from loyalty.domain.returns import Plan, ReturnedLine, bought_on, is_purchase, with_plan
+from loyalty.domain.returns import Plan, ReturnedLine, bought, bought_on, is_purchase, with_plan
 from loyalty.domain.reversals import Done, counted
 from loyalty.domain.tiers import kept_until, place_of, reached
 from loyalty.operations.findings import Report
@@ -100,6 +101,7 @@ class Replay:
         self._holds: dict[str, _Held] = {}
         self._reversed: dict[str, _Reversed] = {}
         self._net_spend: dict[date, int] = {}
+        self._cap_use: dict[tuple[str, str], int] = {}
         self._tiers = _Tiers(programme, rows)
 
     def take(self, rows: EntryRows) -> None:
@@ -126,6 +128,7 @@ class Replay:
         checked["member"] += 1
         checked["book"] += len(kept.books)
         checked["net_spend"] += len(kept.net_spend)
+        checked["cap_use"] += len(kept.cap_use)
         checked["tier_step"] += len(kept.steps)
         self._compare_member()
         self._compare_books()
@@ -133,6 +136,7 @@ class Replay:
         self._compare_holds()
         self._compare_reversals()
         self._compare_spend()
+        self._compare_cap_use()
         for problem, row in self._tiers.differences():
             self._report.add("tier_step" if row else "member", row or kept.member.id, 4, problem)
 
@@ -334,9 +338,33 @@ class Replay:
         if net_spend != sum(line["amount"] for line in calculation["lines"]):
             self._wrong("entry", entry, 6, f"its lines do not come to {net_spend}")
         day = bought_on(self._programme.calendar, entry)
+        self._earn(entry, day)
         month = first_of_month(day)
         self._net_spend[month] = self._net_spend.get(month, 0) + net_spend
         self._tiers.spend(entry, year=day.year, amount=net_spend)
+
+    def _earn(self, entry: Entry, day: date) -> None:
+        """A purchase earned what its rules give for what is stored of it, and they looked at what was true then."""
+        purchase = bought(self._programme, entry)
+        given = purchase.earned().points
+        if given != purchase.points:
+            self._wrong("entry", entry, 6, f"its rules give {given}, it was calculated to earn {purchase.points}")
+        if entry.kind != Kind.EARN:
+            return  # reassigned: its facts are those of the first sale
+        facts, first = purchase.facts, "member.first_purchase"
+        if facts.values.get(first, not self._net_spend) != (not self._net_spend):
+            self._wrong("entry", entry, 6, f"{first} was {facts.values[first]} when it was decided")
+        for cap in purchase.decided_by.at(facts.occurred_at).caps:
+            key = key_of(cap, entry.member_id, day)
+            if key is None:
+                continue
+            used = self._cap_use.get(key[1:], 0)
+            if facts.room.get(cap.id) != max(0, cap.points - used):
+                self._wrong(
+                    "entry", entry, 6, f"the cap {cap.id!r} had room for {cap.points - used} when it was decided"
+                )
+            if given.get(cap.wallet):
+                self._cap_use[key[1:]] = used + given[cap.wallet]
 
     # --- the member ---
 
@@ -423,6 +451,14 @@ class Replay:
                 row = f"{self._rows.member.id} {month}"
                 problem = f"it is {kept.get(month)}; the calculations come to {self._net_spend.get(month)}"
                 self._report.add("net_spend", row, 4, problem)
+
+    def _compare_cap_use(self) -> None:
+        kept = self._rows.cap_use
+        for cap, over in {*kept, *self._cap_use}:
+            if kept.get((cap, over)) != self._cap_use.get((cap, over)):
+                row = f"{self._rows.member.id} {cap} {over}".rstrip()
+                problem = f"it is {kept.get((cap, over))}; the purchases come to {self._cap_use.get((cap, over))}"
+                self._report.add("cap_use", row, 4, problem)
 
     def _balance(self, wallet: str) -> Balance:
         book = self._books.get(wallet)

@@ -15,11 +15,13 @@ from loyalty.domain.adjustments import Adjustment
 from loyalty.domain.claims import TAKEN_BY, ReferenceKey, ReferenceKind, reference_key
 from loyalty.domain.entries import Entry, Kind
 from loyalty.domain.ids import EntryId
+from loyalty.domain.members import GENESIS
 from loyalty.domain.programme import Programme
+from loyalty.domain.publishing import rule_set, sealed
 from loyalty.domain.returns import is_purchase
 from loyalty.operations.findings import Report
 from loyalty.operations.replay import Replay
-from loyalty.store import claims
+from loyalty.store import claims, rules
 from loyalty.store import verify as store
 from loyalty.store.database import Database
 from loyalty.store.journal import EntryRows
@@ -58,11 +60,27 @@ async def verify(
             report.seconds = time.monotonic() - began
             progress(report, done)
 
+    await _check_rules(database, programme, report)
     async with asyncio.TaskGroup() as tasks:
         for _ in range(AT_ONCE):
             tasks.create_task(work())
     report.seconds = time.monotonic() - began
     return report
+
+
+async def _check_rules(database: Database, programme: Programme, report: Report) -> None:
+    """Invariant 6: what was published, and in which order, is what it was."""
+    async with database.snapshot(programme.id) as connection:
+        published = await rules.all_published(connection, programme.id)
+    head = GENESIS
+    for number, (version, drafted) in enumerate(published, 1):
+        report.checked["rule_version"] += 1
+        row = str(version.version)
+        if drafted is None:
+            report.add("rule_draft", version.draft_id, 6, f"it cannot be read, and was published as version {row}")
+        elif version.version != number or sealed(programme.id, version, drafted, head=head).hash != version.hash:
+            report.add("rule_version", row, 6, "its hash is broken: it, its draft or the version before it was changed")
+        head = version.hash
 
 
 class _Bucket:
@@ -79,6 +97,9 @@ class _Bucket:
         id_ = self._programme.id
         async with self._database.snapshot(id_) as connection:
             await store.take_time(connection)
+            published = await rules.all_published(connection, id_)
+            sets = tuple(rule_set(version, drafted.rules if drafted else ()) for version, drafted in published)
+            self._programme = self._programme._replace(rule_sets=sets)
             history = _History(self._journal(connection))
             async for page in store.members_of(connection, id_, self._bucket):
                 for rows in page:
@@ -110,7 +131,7 @@ class _Bucket:
         """Replay an entry. What nobody can read was not written by us."""
         try:
             replay.take(found)
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
             self._report.add("entry", found.entry.id, 6, f"it cannot be read: {type(error).__name__} {error}")
 
     async def _journal(self, connection: Any) -> AsyncIterator[Sequence[EntryRows]]:

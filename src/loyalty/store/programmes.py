@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from loyalty.domain.calendar import Calendar
 from loyalty.domain.programme import Expiry, Lifespan, Programme, Rung, Shortfall, Wallet
+from loyalty.store.database import enter_programme
+from loyalty.store.rules import published
 
 
 class ApiKey(NamedTuple):
@@ -100,7 +102,7 @@ async def read_all(engine: AsyncEngine) -> list[Programme]:
     """Every programme, by id."""
     async with engine.connect() as connection:
         rows = await connection.execute(text("select id, code, settings::text from programme order by id"))
-        return [from_settings(id_, code, orjson.loads(settings)) for id_, code, settings in rows]
+        return [await _whole(connection, *row) for row in rows.all()]
 
 
 async def read(engine: AsyncEngine, code: str) -> Programme | None:
@@ -110,7 +112,7 @@ async def read(engine: AsyncEngine, code: str) -> Programme | None:
             text("select id, code, settings::text from programme where code = :the_code"), {"the_code": code}
         )
         row = rows.one_or_none()
-    return None if row is None else from_settings(row[0], row[1], orjson.loads(row[2]))
+        return None if row is None else await _whole(connection, *row)
 
 
 async def ensure(connection: AsyncConnection, programme: Programme) -> int:
@@ -160,8 +162,15 @@ async def find_key(engine: AsyncEngine, id_: str) -> tuple[ApiKey, Programme] | 
             {"the_id": id_},
         )
         row = rows.one_or_none()
-    if row is None:
-        return None
-    *key, code, settings = row
-    key[4] = frozenset(key[4])
-    return ApiKey(*key), from_settings(row[1], code, orjson.loads(settings))
+        if row is None:
+            return None
+        *key, code, settings = row
+        key[4] = frozenset(key[4])
+        return ApiKey(*key), await _whole(connection, row[1], code, settings)
+
+
+async def _whole(connection: AsyncConnection, id_: int, code: str, settings: str) -> Programme:
+    """The programme with the earning rules that it has published."""
+    await enter_programme(connection, id_)
+    programme = from_settings(id_, code, orjson.loads(settings))
+    return programme._replace(rule_sets=await published(connection, id_))

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loyalty.domain.adjustments import ADJUSTMENTS
 from loyalty.domain.books import BOOKS
+from loyalty.domain.caps import CAP_USE
 from loyalty.domain.claims import REFERENCES, REPLAYS
 from loyalty.domain.entries import Entry
 from loyalty.domain.events import Event
@@ -22,13 +23,15 @@ from loyalty.domain.members import MEMBERS, Member
 from loyalty.domain.parked import PARKED, WAITING_FOR
 from loyalty.domain.persons import Consent, Person
 from loyalty.domain.programme import Programme
+from loyalty.domain.publishing import DRAFTED, LAST_VERSIONS, VERSIONS
 from loyalty.domain.reversals import REVERSALS
 from loyalty.domain.reviews import REVIEWS
 from loyalty.domain.state import Need, Shelf, State
-from loyalty.domain.tiers import NET_SPEND, TierStep
+from loyalty.domain.tiers import HAS_BOUGHT, NET_SPEND, TierStep
 from loyalty.store import (
     adjustments,
     books,
+    caps,
     claims,
     holds,
     identities,
@@ -39,6 +42,7 @@ from loyalty.store import (
     persons,
     reversals,
     reviews,
+    rules,
     tiers,
 )
 from loyalty.store.database import fetch_one
@@ -194,6 +198,10 @@ _WANTS = (
     _keyed(ADJUSTMENTS, adjustments.load, adjustments.place),
     _keyed(WAITING_FOR, parked.load_waiting, parked.place_waiting),
     _want_spend,
+    _keyed(HAS_BOUGHT, tiers.load_whether_bought, tiers.place_whether_bought),
+    _keyed(CAP_USE, caps.load, caps.place),
+    _keyed(DRAFTED, rules.load_drafts, rules.place_drafts),
+    _keyed(LAST_VERSIONS, rules.load_versions, rules.place_versions),
 )
 
 
@@ -295,6 +303,7 @@ def _writes(batch: State, loaded: State, recorded_at: datetime) -> Iterable[Writ
     yield from claims.write_replays(of(REPLAYS)[0], recorded_at)
     yield from claims.write_references(of(REFERENCES)[0])
     yield from identities.write(*of(IDENTITIES), seen=loaded)
+    yield from rules.write(_values(of(DRAFTED))[0], _values(of(VERSIONS))[0])
     yield from members.write(*_values(of(MEMBERS)))
     yield from books.write(*of(BOOKS))
     yield from lots.write(*_values(of(LOTS)))
@@ -304,6 +313,7 @@ def _writes(batch: State, loaded: State, recorded_at: datetime) -> Iterable[Writ
     yield from parked.write(*_values(of(PARKED)))
     yield from reviews.write(*_values(of(REVIEWS)))
     yield from tiers.write(*of(NET_SPEND))
+    yield from caps.write(*of(CAP_USE))
     yield from journal.write_entries(facts.get(Entry, ()))
     yield from tiers.write_steps(facts.get(TierStep, ()))
     yield from persons.write_persons(facts.get(Person, ()))

@@ -162,6 +162,14 @@ _CHECKS = (
         wrong="member.id is null",
     ),
     Check(
+        "cap_use",
+        f"{_OF_MEMBER} || ' ' || x.cap || ' ' || x.over",
+        4,
+        "belongs to no member",
+        joined=_ITS_MEMBER,
+        wrong="member.id is null",
+    ),
+    Check(
         "hold",
         _ID,
         8,

@@ -6,7 +6,7 @@ from typing import Any
 
 from loyalty.domain.ids import MemberId, bucket_of
 from loyalty.domain.state import State
-from loyalty.domain.tiers import TierStep, add_net_spend
+from loyalty.domain.tiers import HAS_BOUGHT, TierStep, add_net_spend
 from loyalty.store.parts import Insert, Load, Update, Write, keys, rows_of
 from loyalty.store.schema import BIGINT, DATE, SMALLINT, TEXT, TIMESTAMPTZ, UUID, ledger_table
 
@@ -31,6 +31,33 @@ _LOAD = rows_of(
         join net_spend s on s.bucket = k.bucket and s.programme_id = k.programme_id
          and s.member_id = k.member_id and s.month >= k.first""",
 )
+
+
+_WHETHER_BOUGHT = rows_of(
+    ["k.member_id"],
+    # The first row of each is enough, whatever they have bought since.
+    f"""from {keys(bucket="bought_buckets", member_id="bought_members")}
+        cross join lateral (
+              select from net_spend s
+               where s.bucket = k.bucket and s.programme_id = k.programme_id and s.member_id = k.member_id
+               limit 1) found""",
+)
+
+
+def load_whether_bought(ids: Sequence[MemberId]) -> Load:
+    """Which of the members have ever bought anything."""
+    return Load(
+        _WHETHER_BOUGHT,
+        {
+            "bought_buckets": ([bucket_of(id_) for id_ in ids], SMALLINT.array),
+            "bought_members": (list(ids), UUID.array),
+        },
+    )
+
+
+def place_whether_bought(rows: Iterable[Sequence[Any]], into: State) -> None:
+    for (member_id,) in rows:
+        into.put(HAS_BOUGHT, MemberId(member_id.hex), True)
 
 
 def load(first_years: Mapping[MemberId, int]) -> Load:

@@ -31,6 +31,8 @@ class MemberRows(NamedTuple):
     member: Member
     books: dict[str, Book]
     net_spend: dict[date, int]
+    cap_use: dict[tuple[str, str], int]
+    """Points by cap and the time it counts over."""
     steps: tuple[TierStep, ...]
     """In the order in which they were recorded."""
 
@@ -118,12 +120,13 @@ def _entry(row: Sequence[Any]) -> EntryRows:
 
 
 def _member(row: Sequence[Any]) -> MemberRows:
-    *own, books, months, steps = row
+    *own, books, months, caps, steps = row
     member = members.from_row(own)
     return MemberRows(
         member,
         {wallet: Book._make(accounts) for wallet, *accounts in books or ()},
         dict(months or ()),
+        {(cap, over): points for cap, over, points in caps or ()},
         tuple(_step(member.id, *step) for step in steps or ()),
     )
 
@@ -184,6 +187,9 @@ _MEMBERS = text(
            (select array_agg(row(s.month, s.amount))
               from net_spend s
              where s.bucket = m.bucket and s.programme_id = m.programme_id and s.member_id = m.id),
+           (select array_agg(row(c.cap, c.over, c.points))
+              from cap_use c
+             where c.bucket = m.bucket and c.programme_id = m.programme_id and c.member_id = m.id),
            (select array_agg(row({hex_of("t.id")}, t.from_tier, t.to_tier, t.occurred_at, t.recorded_at,
                                  {hex_of("t.entry_id")}) order by t.recorded_at, t.id)
               from tier_step t

@@ -1,0 +1,53 @@
+"""Caps: the most that a member earns in a wallet over a day, a month or for ever, and how much of it is used."""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import NamedTuple
+
+from loyalty.domain.ids import MemberId
+from loyalty.domain.rules import Cap, CapPer
+from loyalty.domain.state import Shelf, State
+
+
+class CapKey(NamedTuple):
+    """One member's use of one cap, over one time. A cap of the same id in a later rule set goes on counting."""
+
+    member_id: MemberId
+    cap: str
+    over: str
+    """The business day `2026-12-31`, the month `2026-12`, or nothing: for ever."""
+
+
+CAP_USE: Shelf[CapKey, int] = Shelf("use of a cap")
+"""Points that were earned under it. What comes back is not taken off: it is not earned again."""
+
+
+def key_of(cap: Cap, member_id: MemberId, day: date) -> CapKey | None:
+    """Where the use of a cap is counted; None for one of an order, which needs no memory."""
+    match cap.per:
+        case CapPer.DAY:
+            return CapKey(member_id, cap.id, day.isoformat())
+        case CapPer.MONTH:
+            return CapKey(member_id, cap.id, day.isoformat()[:7])
+        case CapPer.MEMBER:
+            return CapKey(member_id, cap.id, "")
+        case CapPer.ORDER:
+            return None
+
+
+def room(state: State, caps: Iterable[Cap], member_id: MemberId, day: date) -> dict[str, int]:
+    """Points that are left under each cap, by its id."""
+    found = {}
+    for cap in caps:
+        key = key_of(cap, member_id, day)
+        if key is not None:
+            found[cap.id] = max(0, cap.points - (state.get(CAP_USE, key) or 0))
+    return found
+
+
+def use(state: State, caps: Iterable[Cap], member_id: MemberId, day: date, points: Mapping[str, int]) -> None:
+    """Count the points by wallet that were earned under the caps."""
+    for cap in caps:
+        key = key_of(cap, member_id, day)
+        if key is not None and points.get(cap.wallet):
+            state.put(CAP_USE, key, (state.get(CAP_USE, key) or 0) + points[cap.wallet])

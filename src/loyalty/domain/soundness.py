@@ -1,0 +1,186 @@
+"""What is wrong with earning rules, said before they are published: each fault with its rule and its place."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, Final, NamedTuple
+
+from loyalty.domain.conditions import Condition, Invalid, compiled, is_always, texts_beside
+from loyalty.domain.programme import Programme
+from loyalty.domain.rules import Base, Bonus, Cap, Exclusion, Multiplier, Per, Rule, Span
+
+MOST_COST: Final = 10_000
+"""Most evaluations of conditions for the largest order: some 15 ms."""
+
+
+class Fault(NamedTuple):
+    """Something that is wrong."""
+
+    rule: str
+    """Its id."""
+    field: str
+    problem: str
+    position: int | None = None
+    """The character of a condition at which it begins, from 1."""
+
+
+def faults(programme: Programme, rules: Sequence[Rule], *, effective_from: datetime | None = None) -> list[Fault]:
+    """All that is wrong with the rules; what depends on time only where it is known when they take effect."""
+    found = [
+        *_ids(rules),
+        *(fault for rule in rules for fault in _of_rule(programme, rule)),
+        *_wallets(programme, rules),
+        *_bases(rules, effective_from),
+        *_groups(rules),
+        *_cost(rules),
+    ]
+    if effective_from is not None:
+        found.extend(
+            Fault(rule.id, "until", "it can never fire: its time is over before the rules take effect")
+            for rule in rules
+            if rule.span.ends is not None and rule.span.ends <= effective_from
+        )
+    return found
+
+
+def _ids(rules: Iterable[Rule]) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for rule in rules:
+        if rule.id in seen:
+            yield Fault(rule.id, "id", "another rule has this id")
+        seen.add(rule.id)
+
+
+def _of_rule(programme: Programme, rule: Rule) -> Iterator[Fault]:
+    """What is wrong with one rule by itself."""
+    begins, ends = rule.span
+    if begins is not None and ends is not None and ends <= begins:
+        yield Fault(rule.id, "until", "it can never fire: it ends before it begins")
+    match rule:
+        case Multiplier(percent=100):
+            yield Fault(rule.id, "percent", "100 percent changes nothing")
+        case Bonus(when=str(when), per=Per.ORDER) if (found := _compiled(when)) is not None and found.of_lines:
+            yield Fault(
+                rule.id, "when", "a bonus per order cannot speak of a line; order.skus and order.categories can"
+            )
+        case Cap(points=0):
+            yield Fault(rule.id, "points", "a cap of nothing: exclude what earns nothing")
+    if isinstance(rule, Multiplier | Bonus | Exclusion) and rule.when is not None:
+        yield from _of_condition(programme, rule.id, rule.when)
+
+
+def _of_condition(programme: Programme, id_: str, text: str) -> Iterator[Fault]:
+    try:
+        condition = compiled(text)
+    except Invalid as invalid:
+        yield Fault(id_, "when", invalid.problem, invalid.position)
+        return
+    if is_always(condition, answer=False):
+        yield Fault(id_, "when", "it can never fire: its condition never holds")
+    tiers = {rung.tier for rung in programme.ladder}
+    for tier, position in texts_beside(condition, "member.tier"):
+        if tier not in tiers:
+            yield Fault(id_, "when", f"this programme has no tier {tier!r}", position)
+
+
+def _wallets(programme: Programme, rules: Sequence[Rule]) -> Iterator[Fault]:
+    """Every wallet has a base, and every rule a wallet."""
+    gaining = {rule.wallet for rule in rules if isinstance(rule, Base)}
+    for rule in rules:
+        if rule.wallet is None:
+            continue
+        if rule.wallet not in programme.wallets:
+            yield Fault(rule.id, "wallet", f"this programme has no wallet {rule.wallet!r}")
+        elif rule.wallet not in gaining:
+            yield Fault(rule.id, "wallet", f"it can never fire: the wallet {rule.wallet!r} has no base rule")
+    if not gaining:
+        yield Fault("", "rules", "no wallet has a base rule: nothing would ever earn")
+
+
+def _bases(rules: Iterable[Rule], effective_from: datetime | None) -> Iterator[Fault]:
+    """The base rules of a wallet follow each other without a gap, and without two at a time."""
+    by_wallet: dict[str, list[Base]] = {}
+    for rule in rules:
+        if isinstance(rule, Base):
+            by_wallet.setdefault(rule.wallet, []).append(rule)
+    for bases in by_wallet.values():
+        bases.sort(key=lambda base: (base.span.begins is not None, base.span.begins))
+        first, last = bases[0], bases[-1]
+        if effective_from is not None and first.span.begins is not None and first.span.begins > effective_from:
+            yield Fault(first.id, "from", "a gap in time: no base rule of the wallet applies before it begins")
+        for one, next_ in pairwise(bases):
+            if one.span.ends is None or next_.span.begins is None or next_.span.begins < one.span.ends:
+                yield Fault(next_.id, "from", f"it overlaps with {one.id!r}, another base rule of the wallet")
+            elif next_.span.begins > one.span.ends:
+                yield Fault(next_.id, "from", f"a gap in time after {one.id!r}: no base rule of the wallet applies")
+        if last.span.ends is not None:
+            yield Fault(last.id, "until", "a gap in time: no base rule of the wallet applies after it ends")
+
+
+def _groups(rules: Iterable[Rule]) -> Iterator[Fault]:
+    """The rules of an exclusive group can be told apart, and each has its turn."""
+    groups: dict[str, list[Multiplier | Bonus]] = {}
+    for rule in rules:
+        if isinstance(rule, Multiplier | Bonus) and rule.group is not None:
+            groups.setdefault(rule.group, []).append(rule)
+    for name, members in groups.items():
+        first = members[0]
+        for rule in members[1:]:
+            if _kind(rule) != _kind(first):
+                yield Fault(rule.id, "group", f"the group {name!r} holds rules of one kind and wallet")
+        for number, rule in enumerate(members):
+            for other in members[:number]:
+                if rule.priority == other.priority and _meet(rule.span, other.span):
+                    yield Fault(rule.id, "priority", f"{other.id!r} of the same group has the same priority")
+            for other in members:
+                if other.priority > rule.priority and _is_unconditional(other) and _covers(other.span, rule.span):
+                    yield Fault(rule.id, "priority", f"it can never fire: {other.id!r} of its group always goes first")
+
+
+def _cost(rules: Iterable[Rule]) -> Iterator[Fault]:
+    """The conditions can be evaluated in time, for the largest order."""
+    spent = 0
+    for rule in rules:
+        when = getattr(rule, "when", None)
+        condition = None if when is None else _compiled(when)
+        if condition is None:
+            continue
+        spent += condition.cost
+        if spent > MOST_COST:
+            yield Fault(
+                rule.id, "when", f"the conditions up to this one may take {spent} steps; {MOST_COST} are allowed"
+            )
+            return
+
+
+def _compiled(text: str) -> Condition | None:
+    """The condition, if it is one."""
+    try:
+        return compiled(text)
+    except Invalid:
+        return None
+
+
+def _kind(rule: Multiplier | Bonus) -> tuple[Any, ...]:
+    return (type(rule), rule.wallet, getattr(rule, "per", None))
+
+
+def _is_unconditional(rule: Multiplier | Bonus) -> bool:
+    if rule.when is None:
+        return True
+    condition = _compiled(rule.when)
+    return condition is not None and is_always(condition, answer=True)
+
+
+def _meet(one: Span, other: Span) -> bool:
+    """Whether both apply at some moment."""
+    begins = max((at for at in (one.begins, other.begins) if at is not None), default=None)
+    ends = min((at for at in (one.ends, other.ends) if at is not None), default=None)
+    return begins is None or ends is None or begins < ends
+
+
+def _covers(outer: Span, inner: Span) -> bool:
+    """Whether one applies whenever the other does."""
+    begins_no_later = outer.begins is None or (inner.begins is not None and outer.begins <= inner.begins)
+    ends_no_earlier = outer.ends is None or (inner.ends is not None and inner.ends <= outer.ends)
+    return begins_no_later and ends_no_earlier

@@ -1,0 +1,116 @@
+"""What is wrong with rules: each fault with its rule, and nothing where nothing is wrong."""
+
+from typing import Any
+
+import pytest
+
+from loyalty.domain.conditions import MAX_CONDITION, Invalid, compiled
+from loyalty.domain.rules import Base, Bonus, Cap, CapPer, Exclusion, Multiplier, Per, Rule, Span
+from loyalty.domain.soundness import MOST_COST, faults
+from tests.makers import a_programme, a_wallet, at
+
+MAY, JUNE, JULY = at("2026-05-01"), at("2026-06-01"), at("2026-07-01")
+BASE = Base("base", "points", 1, 100)
+
+
+def wrong(*rules: Rule, **how: Any) -> list[tuple[str, str]]:
+    return [(fault.rule, fault.field) for fault in faults(a_programme(a_wallet(), a_wallet("coins")), rules, **how)]
+
+
+def doubled(id_: str = "m", **more: Any) -> Multiplier:
+    return Multiplier(id_, "points", 200, **more)
+
+
+def test_sound_rules_have_no_fault() -> None:
+    rules: tuple[Rule, ...] = (
+        BASE._replace(span=Span(None, JUNE)),
+        BASE._replace(id="later", span=Span(JUNE, None)),
+        Base("coins", "coins", 1, 1),
+        doubled(when="line.category == 'toys' && member.tier != 'member'", group="g", priority=2),
+        doubled("n", group="g", priority=1),
+        doubled("o", group="g", priority=2, when="order.weekday > 5", span=Span(None, MAY)),
+        Bonus("b", "points", 5, "line.quantity % 2 == 0", Per.PIECE),
+        Bonus("c", "points", 5, "order.skus.exists(s, s.startsWith('S-'))"),
+        Exclusion("x", None, "line.kind == 'gift_card'"),
+        Cap("cap", "coins", 1, CapPer.MONTH),
+    )
+    assert wrong(*rules) == [("o", "priority")]  # until May both have the same
+    assert wrong(*(rule for rule in rules if rule.id != "o"), effective_from=MAY) == []
+
+
+def test_the_bases_of_a_wallet_follow_each_other() -> None:
+    def over(begins: Any, ends: Any, id_: str) -> Base:
+        return BASE._replace(id=id_, span=Span(begins, ends))
+
+    assert wrong(over(None, JUNE, "a"), over(JULY, None, "b")) == [("b", "from")]
+    assert wrong(over(None, JULY, "a"), over(JUNE, None, "b")) == [("b", "from")]
+    assert wrong(over(JUNE, None, "b"), over(None, JUNE, "a")) == []
+    assert wrong(over(None, JUNE, "a")) == [("a", "until")]
+    assert wrong(over(JUNE, None, "a")) == []  # it depends on when the set takes effect
+    assert wrong(over(JUNE, None, "a"), effective_from=JUNE) == []
+    assert wrong(over(JUNE, None, "a"), effective_from=MAY) == [("a", "from")]
+    assert wrong(over(None, None, "a"), over(None, None, "b")) == [("b", "from")]
+
+
+def test_what_is_over_can_never_fire() -> None:
+    late = doubled(span=Span(None, JUNE))
+    assert wrong(BASE, late, effective_from=MAY) == []
+    assert wrong(BASE, late, effective_from=JUNE) == [("m", "until")]
+    assert wrong(BASE, doubled(span=Span(JUNE, JUNE))) == [("m", "until")]
+
+
+def test_wallets_are_those_of_the_programme_and_have_a_base() -> None:
+    assert wrong() == [("", "rules")]
+    assert wrong(BASE, Cap("c", "coins", 1, CapPer.DAY)) == [("c", "wallet")]
+    assert wrong(BASE, Base("g", "gems", 1, 1)) == [("g", "wallet")]
+    assert wrong(BASE, Exclusion("x", None, "true")) == []
+
+
+def test_groups_can_be_told_apart() -> None:
+    assert wrong(BASE, doubled(group="g"), doubled("n", group="g")) == [
+        ("n", "priority"),
+    ]
+    apart = [doubled(group="g", span=Span(None, JUNE)), doubled("n", group="g", span=Span(JUNE, None))]
+    assert wrong(BASE, *apart) == []
+    hidden = doubled(group="g", when="line.amount > 1")
+    assert wrong(BASE, hidden, doubled("n", group="g", priority=1)) == [("m", "priority")]
+    assert wrong(BASE, hidden, doubled("n", group="g", priority=1, when="1 < 2")) == [("m", "priority")]
+    assert wrong(BASE, hidden, doubled("n", group="g", priority=1, span=Span(JUNE, JULY))) == []
+    assert wrong(BASE, hidden, doubled("n", group="g", priority=1, span=Span(None, JULY))) == []
+    within = hidden._replace(span=Span(MAY, JUNE))
+    assert wrong(BASE, within, doubled("n", group="g", priority=1, span=Span(MAY, JUNE))) == [("m", "priority")]
+
+
+def test_the_work_for_the_largest_order_is_bounded() -> None:
+    allowed = MOST_COST // compiled("line.amount > 0").cost
+    many = [doubled(f"m{number}", when="line.amount > 0") for number in range(allowed)]
+    assert wrong(BASE, *many) == []
+    assert wrong(BASE, *many, doubled("last", when="order.net_spend > 0")) == [("last", "when")]
+    assert wrong(BASE, doubled(when="order.skus.all(s, order.skus.exists(t, s == t))")) == [("m", "when")]
+
+
+@pytest.mark.parametrize(
+    ("text", "position"),
+    [
+        ("line.colour == 'x'", 5),
+        ("true &&\nline.colour == 'x'", 13),
+        ("1 / 0 == 1", 3),
+        ("1 % line.amount == 1", 3),
+        ("1 / 2.5 == 1.0", 3),
+        ("order.net_spend", None),
+        ("x" * (MAX_CONDITION + 1), None),
+        ("", None),
+        ("(" * 200 + "true" + ")" * 200, None),
+    ],
+)
+def test_a_condition_that_cannot_be_used_says_where(text: str, position: int | None) -> None:
+    with pytest.raises(Invalid) as caught:
+        compiled(text)
+    assert caught.value.position == position
+    assert "\n" not in caught.value.problem
+
+
+def test_signs_within_a_text_are_no_division() -> None:
+    assert compiled("line.sku == 'a/b' || line.sku == \"50%\" || line.sku == 'it\\'s 1/0'").names == {"line.sku"}
+    assert compiled("line.amount / 100 > 3 && line.amount % 7 == 0").of_lines
+    assert not compiled("'line.amount' == order.store").of_lines
