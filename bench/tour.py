@@ -20,6 +20,8 @@ from loyalty.api.service import Service
 from loyalty.config import Settings
 from loyalty.domain.bounds import MAX_POINTS
 from loyalty.domain.claims import ReferenceKey
+from loyalty.domain.codes import step_of
+from loyalty.domain.ids import MemberId
 from loyalty.domain.programme import Programme
 from loyalty.domain.rules import Base, Bonus, Cap, CapPer
 from loyalty.store import claims, readiness, rules, verify
@@ -51,7 +53,7 @@ async def go_round(
         cap = Cap("most", "points", MAX_POINTS, CapPer.MEMBER)
         await publish_at_once(service.database, programme, Base("base", "points", 1, 100), welcome, cap)
         for _ in range(rounds):
-            joined = await _write(till, second)
+            joined = await _write(service, programme, till, second)
             await one_round(settings.model_copy(update={"cleaner_url": None}), service.database, service.lanes)
             for one in (joined, f"mem_{member_id}"):
                 await _read(till, one)
@@ -107,12 +109,15 @@ def _points(member: str, points: int, **more: Any) -> dict[str, Any]:
     return {"member": {"id": member}, "points": points, **_origin(), **more}
 
 
-async def _write(till: _Client, second: _Client) -> str:
+async def _write(service: Service, programme: Programme, till: _Client, second: _Client) -> str:
     """Every verb; the member that did it all."""
     member, other = [(await _enrol(till)) for _ in range(2)]
     await _come_too_early(till)
     await _change_hands(till, member, other)
     await _redeem_by_force(till, second, other)
+    now = step_of(datetime.now(UTC))
+    for step in (now, now + 1):
+        await _take_a_code(till, service, programme, member, step)
     await till.post("/v1/accruals/bulk", {"items": [_grant(member, 5) for _ in range(A_FULL_BULK)]})
     await till.post("/v1/accruals", _order({"number": await _number(till, member)}, TOP_TIER))
     await till.post("/v1/accruals", _grant(member, 100), dry_run="true")
@@ -159,6 +164,13 @@ async def _change_hands(till: _Client, *members: str) -> None:
         await till.post("/v1/members/resolve", {"member": {"identity": identity}})
         await till.get(f"/v1/members/{member}/identities")
         await till.post(f"/v1/members/{member}/identities/{bound['id']}", method="DELETE")
+
+
+async def _take_a_code(till: _Client, service: Service, programme: Programme, member: str, step: int) -> None:
+    """The till scans what the app shows."""
+    one_time = service.sealer.one_time(programme.id, MemberId(member.removeprefix("mem_")), step)
+    code = await _number(till, member) + one_time
+    await till.post("/v1/accruals", {**_grant("", 5), "member": {"code": code}})
 
 
 async def _redeem_by_force(till: _Client, second: _Client, member: str) -> None:

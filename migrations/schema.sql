@@ -120,6 +120,28 @@ CREATE TYPE public.cap_use_row AS (
 
 
 --
+-- Name: code_use_change; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.code_use_change AS (
+	bucket smallint,
+	member_id uuid,
+	step bigint
+);
+
+
+--
+-- Name: code_use_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.code_use_row AS (
+	bucket smallint,
+	member_id uuid,
+	step bigint
+);
+
+
+--
 -- Name: consent_row; Type: TYPE; Schema: public; Owner: -
 --
 
@@ -731,6 +753,19 @@ CREATE TABLE public.cap_use (
 
 
 --
+-- Name: code_use; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.code_use (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    member_id uuid NOT NULL,
+    step bigint NOT NULL,
+    CONSTRAINT code_use_bucket_is_of_member CHECK ((bucket = get_byte(uuid_send(member_id), 15)))
+);
+
+
+--
 -- Name: consent; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -1208,6 +1243,14 @@ ALTER TABLE ONLY public.cap_use
 
 
 --
+-- Name: code_use code_use_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.code_use
+    ADD CONSTRAINT code_use_pkey PRIMARY KEY (bucket, programme_id, member_id);
+
+
+--
 -- Name: consent consent_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -1509,6 +1552,12 @@ ALTER TABLE public.book ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.cap_use ENABLE ROW LEVEL SECURITY;
 
 --
+-- Name: code_use; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.code_use ENABLE ROW LEVEL SECURITY;
+
+--
 -- Name: consent; Type: ROW SECURITY; Schema: public; Owner: -
 --
 
@@ -1599,6 +1648,13 @@ CREATE POLICY programme_wall ON public.book USING ((NOT (programme_id IS DISTINC
 --
 
 CREATE POLICY programme_wall ON public.cap_use USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
+-- Name: code_use programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.code_use USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
 
 
 --
@@ -1902,6 +1958,20 @@ GRANT SELECT,INSERT ON TABLE public.cap_use TO loyalty_run;
 --
 
 GRANT UPDATE(points) ON TABLE public.cap_use TO loyalty_run;
+
+
+--
+-- Name: TABLE code_use; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.code_use TO loyalty_run;
+
+
+--
+-- Name: COLUMN code_use.step; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(step) ON TABLE public.code_use TO loyalty_run;
 
 
 --

@@ -63,6 +63,8 @@ class Contract:
             return None
         media_type = response.headers["content-type"].partition(";")[0]
         assert media_type in content, f"{media_type} is not documented for {response.status_code}"
+        if not media_type.endswith("json"):
+            return None
         return self._fits(content[media_type].get("schema", {}), response)
 
     def _operation(self, method: str, path: str) -> dict[str, Any] | None:
@@ -237,7 +239,7 @@ def named(member: Mapping[str, Any]) -> dict[str, Any]:
 TABLES = (
     *("member", "entry", "posting", "lot", "draw", "book", "hold", "reversal", "adjustment", "reference"),
     *("identity", "person", "consent", "event", "net_spend", "tier_step", "replay", "parked_event", "review"),
-    *("rule_draft", "rule_version", "cap_use"),
+    *("rule_draft", "rule_version", "cap_use", "code_use"),
 )
 """Everything that a write may touch."""
 _DIGESTS = " union all ".join(

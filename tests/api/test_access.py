@@ -53,6 +53,8 @@ ROUTES = {
     ("GET", "/v1/earning-rules/{id}"): "rules:read",
     ("POST", "/v1/earning-rules/{id}/publish"): "rules:write",
     ("POST", "/v1/accruals/preview"): "members:read",
+    ("GET", "/v1/members/{id}/code"): "codes:read",
+    ("GET", "/v1/members/{id}/code/image"): "codes:read",
     ("GET", "/v1/members/{id}/identities"): "members:read",
     ("POST", "/v1/members/{id}/identities"): "identities:write",
     ("DELETE", "/v1/members/{id}/identities/{identity}"): "identities:write",
@@ -200,6 +202,10 @@ async def test_a_programme_sees_and_moves_nothing_of_another(a_shop: ShopFactory
             assert answer.json()["items"] == []
         case (_, "/v1/entries/{id}" | "/v1/entries/{id}/explanation"):
             refused(answer, 404, "entry_not_found")
+        case (_, "/v1/members/{id}/code" | "/v1/members/{id}/code/image"):
+            refused(answer, 403, "forbidden")
+            app = ours.client("app")
+            refused(await ask(app, method, *sample(method, path, member, entry)), 404, "member_not_found")
         case (_, "/v1/earning-rules/{id}" | "/v1/earning-rules/{id}/publish"):
             refused(answer, 404, "rules_not_found")
         case (_, "/v1/returns" | "/v1/returns/reserve" | "/v1/reassignments"):

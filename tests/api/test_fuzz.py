@@ -57,6 +57,8 @@ OPERATIONS = [
     ("GET", "/v1/members/{id}/entries"),
     ("GET", "/v1/members/{id}/lots"),
     ("GET", "/v1/members/{id}/statement"),
+    ("GET", "/v1/members/{id}/code"),
+    ("GET", "/v1/members/{id}/code/image"),
     ("GET", "/v1/members/{id}/identities"),
     ("POST", "/v1/members/{id}/identities"),
     ("DELETE", "/v1/members/{id}/identities/{identity}"),

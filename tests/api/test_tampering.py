@@ -56,6 +56,7 @@ UNSEEN: Mapping[str, str] = {
     **{f"identity{what}": WHOSE for what in (" -", " +", ".programme_id", ".bound_at")},
     **{f"identity.{name}": WHOSE for name in ("bucket", "channel", "type", "lookup")},
     "rule_draft +": A_DRAFT,
+    "code_use.*": FOR_A_WHILE,
     "event.xid": "the order in which followers see it",
     "member.store": NOWHERE_ELSE,
     "replay.*": FOR_A_WHILE,
@@ -69,7 +70,7 @@ NOT_THE_LEDGERS = {"programme", "api_key", "alembic_version"}
 """Settings, keys, and where the migrations stand."""
 
 TABLES = (
-    *("cap_use", "rule_draft", "rule_version"),
+    *("cap_use", "code_use", "rule_draft", "rule_version"),
     *("adjustment", "book", "consent", "draw", "entry", "event", "hold", "identity", "lot", "member", "net_spend"),
     *("parked_event", "person", "posting", "reference", "replay", "reversal", "review", "tier_step"),
 )

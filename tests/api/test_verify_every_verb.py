@@ -80,6 +80,8 @@ async def a_day_of_every_verb(shop: Shop, app: FastAPI, owner: AsyncEngine) -> S
     assert await cure_parked(service.database, service.lanes, shop.programme) == 4
     still = {"identity": {"channel": "tmall", "type": "ouid", "value": "nobody"}}
     assert (await till.post("/v1/accruals", an_order(still, reference="waiting"))).status_code == 202
+    shown = accepted(await shop.client("app").get(f"/v1/members/{anna['id']}/code"))["code"]
+    await shop.gives({"code": shown}, 1, reference="by code")
     await _by_published_rules(shop, service)
     return shop
 

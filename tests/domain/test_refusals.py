@@ -17,6 +17,7 @@ FROZEN = """
     idempotency_key_reused
     insufficient_points
     member_closed
+    member_code_required
     member_earn_only
     member_frozen
     not_a_purchase
@@ -42,6 +43,8 @@ FROZEN = """
 """
 CURABLE = """
     adjustment_not_found
+    code_not_valid
+    code_used
     entry_not_found
     hold_not_found
     identity_conflict

@@ -26,6 +26,7 @@ EVENTS_READ: Final = "events:read"
 REVIEWS_READ: Final = "reviews:read"
 REVIEWS_WRITE: Final = "reviews:write"
 IDENTITIES_WRITE: Final = "identities:write"
+CODES_READ: Final = "codes:read"
 RULES_READ: Final = "rules:read"
 RULES_WRITE: Final = "rules:write"
 
@@ -34,7 +35,9 @@ _TILL = frozenset({MEMBERS_WRITE, MEMBERS_READ, ACCRUALS_WRITE, REDEMPTIONS_WRIT
 SCOPES_OF_ROLE: Final[Mapping[str, frozenset[str]]] = {
     "pos": _TILL,
     "store": _TILL,
-    "app": frozenset({MEMBERS_WRITE, MEMBERS_READ, IDENTITIES_WRITE, REDEMPTIONS_WRITE, TRANSFERS_WRITE, EVENTS_READ}),
+    "app": frozenset(
+        {MEMBERS_WRITE, MEMBERS_READ, CODES_READ, IDENTITIES_WRITE, REDEMPTIONS_WRITE, TRANSFERS_WRITE, EVENTS_READ}
+    ),
     "desk": _CORRECTING
     | {MEMBERS_WRITE, MEMBERS_READ, MEMBERS_MANAGE, IDENTITIES_WRITE, ACCRUALS_WRITE, TRANSFERS_WRITE, RULES_READ},
     "marketing": frozenset({MEMBERS_READ, ACCRUALS_WRITE, RULES_READ, RULES_WRITE}),

@@ -144,6 +144,12 @@ class BulkBody(Body):
 
     items: Annotated[list[BulkItem], Field(min_length=1, max_length=MAX_ITEMS)]
 
+    @model_validator(mode="after")
+    def _no_codes(self) -> "BulkBody":
+        if any(item.member.code is not None for item in self.items):
+            raise ValueError("a member code is good for one request: name the members of a bulk call otherwise")
+        return self
+
 
 class ReceiptAnswer(Answer):
     """What the till prints."""

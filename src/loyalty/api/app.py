@@ -15,6 +15,7 @@ from starlette.responses import Response
 from loyalty.api import (
     accruals,
     adjustments,
+    codes,
     docs,
     entries,
     events,
@@ -72,6 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
         reassignments.router,
         reviews.router,
         rules.router,
+        codes.router,
         explanations.router,
         members.lean,
         members.router,

@@ -8,6 +8,7 @@ import phonenumbers
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from loyalty.domain.bounds import EARLIEST, LATEST, MAX_AMOUNT, MAX_POINTS, MAX_QUANTITY
+from loyalty.domain.codes import ONE_TIME_DIGITS
 from loyalty.domain.identities import RESERVED_CHANNELS
 from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.refusals import MemberNotFound
@@ -101,6 +102,16 @@ WalletName = Annotated[
 CardNumber = Annotated[str, Field(pattern="^[0-9]{6,24}$", description="Card number.", examples=["6212345678901232"])]
 
 
+MemberCode = Annotated[
+    str,
+    Field(
+        pattern=f"^[0-9]{{{6 + ONE_TIME_DIGITS},{24 + ONE_TIME_DIGITS}}}$",
+        description="What the member's app shows; good for a moment, and once.",
+        examples=["621234567890123212345678"],
+    ),
+]
+
+
 def _as_e164(phone: str) -> str:
     try:
         parsed = phonenumbers.parse(phone)
@@ -155,12 +166,13 @@ class MemberName(Body):
     id: Annotated[str | None, Field(description="The member's id.", examples=["mem_019a"], max_length=40)] = None
     number: CardNumber | None = None
     phone: Phone | None = None
+    code: MemberCode | None = None
     identity: Channelled | None = None
 
     @model_validator(mode="after")
     def _named_once(self) -> "MemberName":
         if len(self.model_fields_set) != 1 or getattr(self, next(iter(self.model_fields_set))) is None:
-            raise ValueError("name the member by exactly one of id, number, phone, identity")
+            raise ValueError("name the member by exactly one of id, number, phone, code, identity")
         if self.id is not None:
             parse_id("mem", self.id)
         return self

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from starlette.responses import Response
+
 from loyalty.api.answers import Answer, ProblemAnswer
 from loyalty.api.lean import DRY_RUN
 from loyalty.api.problems import MEDIA_TYPE
@@ -11,12 +13,19 @@ from loyalty.api.writing import MAX_KEY
 ONE_KEY = "Required unless dry_run is true. The same key and request replay the same answer."
 KEY_PER_ITEM = "Not needed: every item has a key of its own, and a retry of the call replays item by item."
 _ALWAYS = (401, 403, 422, 500, 503)
-_WITH_BODY = (400, 408, 413, 415)
+_WITH_BODY = (400, 408, 413, 415, 429)
 
 
 def reads(scope: str, answer: type[Answer], *problems: int) -> dict[str, Any]:
     """Keyword arguments of a route that reads."""
     return {"openapi_extra": _extra(scope), "responses": _responses(200, answer, (*_ALWAYS, 400, *problems))}
+
+
+def shows(scope: str, media_type: str, *problems: int) -> dict[str, Any]:
+    """Keyword arguments of a route that reads an image."""
+    responses = _responses(200, Answer, (*_ALWAYS, 400, *problems))
+    drawn = {"description": "The image.", "content": {media_type: {"schema": {"type": "string"}}}}
+    return {"openapi_extra": _extra(scope), "responses": {**responses, 200: drawn}, "response_class": Response}
 
 
 def asks(scope: str, answer: type[Answer], *problems: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from loyalty.api.bodies import Body, MemberName, NoBody, Points, Reference, Sour
 from loyalty.api.documented import reads, writes
 from loyalty.api.lean import Call, Calling, LeanRoute
 from loyalty.api.service import wall_clock
-from loyalty.api.writing import Find, by_id, named, taken, write
+from loyalty.api.writing import Find, by_id, spender, taken, write
 from loyalty.domain.claims import ReferenceKind
 from loyalty.domain.entries import Because
 from loyalty.domain.holds import LONGEST, Hold
@@ -82,7 +82,7 @@ async def open_(call: Calling, body: HoldBody) -> Response:
     return await write(
         call,
         body,
-        find=named(body.member),
+        find=spender(body.member),
         command=lambda member_id, at: _opening(call.caller.programme, body, member_id, at),
         say=lambda receipt: (201, to_json(_said(receipt))),
     )

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from loyalty.api.access import Caller
 from loyalty.api.problems import Problem
 from loyalty.api.service import Service
+from loyalty.domain.ids import MemberId
 from loyalty.domain.texts import TwinNames, refuse_twins
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -32,12 +33,14 @@ DRY_RUN = "dry_run"
 class Call:
     """One admitted request: the service it came to, who calls, and the request itself."""
 
-    __slots__ = ("caller", "request", "service")
+    __slots__ = ("caller", "codes", "request", "service")
 
     def __init__(self, request: Request, service: Service, caller: Caller) -> None:
         self.request = request
         self.service = service
         self.caller = caller
+        self.codes: list[tuple[MemberId, int]] = []
+        """Member codes that the request came with: whose, and of which step. They are used up with it."""
 
     @property
     def request_id(self) -> str:

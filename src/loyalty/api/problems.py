@@ -26,6 +26,8 @@ STATUS_OF_REFUSAL: Mapping[type[Refusal], int] = {
     refusals.ReviewNotFound: 404,
     refusals.IdentityNotFound: 404,
     refusals.RulesNotFound: 404,
+    refusals.CodeNotValid: 422,
+    refusals.CodeUsed: 409,
     refusals.InsufficientPoints: 409,
     refusals.ReferenceTaken: 409,
     refusals.IdentityTaken: 409,
@@ -67,6 +69,7 @@ STATUS_OF_REFUSAL: Mapping[type[Refusal], int] = {
     refusals.UnderAge: 422,
     refusals.FieldRequired: 422,
     refusals.RulesUnsound: 422,
+    refusals.MemberCodeRequired: 422,
     refusals.RulesTooSoon: 422,
 }
 
@@ -76,6 +79,7 @@ TITLES: Mapping[str, tuple[int, str]] = {
     "idempotency_key_invalid": (400, "The Idempotency-Key cannot be used"),
     "invalid_cursor": (400, "The cursor is not one of ours"),
     "malformed_request": (400, "The request cannot be read"),
+    "too_many_guesses": (429, "Too many wrong codes came from this client"),
     "unauthenticated": (401, "The request carries no valid key"),
     "forbidden": (403, "The key may not do this"),
     "not_found": (404, "There is nothing here"),
@@ -91,7 +95,8 @@ TITLES: Mapping[str, tuple[int, str]] = {
 }
 """Status and title of what is answered outside the door. None of it is ever frozen under a key."""
 
-RETRY_AFTER_S = 1
+RETRY_AFTER_S: Mapping[int, int] = {429: 60, 503: 1}
+"""Seconds, by status."""
 
 
 def published() -> list[dict[str, Any]]:
@@ -138,8 +143,8 @@ def body_of_refusal(refusal: Refusal, request_id: str | None) -> tuple[int, byte
 def response_to_problem(problem: Problem, request_id: str | None) -> Response:
     """The answer to a problem, with the headers its status asks for."""
     headers = {}
-    if problem.status == 503:
-        headers["Retry-After"] = str(RETRY_AFTER_S)
+    if problem.status in RETRY_AFTER_S:
+        headers["Retry-After"] = str(RETRY_AFTER_S[problem.status])
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     body = body_of(problem.status, problem.code, problem.title, problem.detail, problem.facts, request_id)

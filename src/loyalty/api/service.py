@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import uuid_utils
 
 from loyalty.api.access import Keys
+from loyalty.api.guesses import Guesses
 from loyalty.config import Settings
 from loyalty.domain.ids import FactId, MemberId
 from loyalty.operations.lanes import BULK_LANES, Lanes
@@ -27,6 +28,7 @@ class Service:
     lanes: Lanes
     resolver: Resolver
     balances: BalanceReader
+    guesses: Guesses = field(default_factory=Guesses)
     sums: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     """Sums over a whole ledger take turns: they may take long, and tills must not wait for a connection."""
     ready: bool = field(default=False)

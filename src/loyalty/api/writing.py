@@ -1,5 +1,6 @@
 """From an admitted write to its answer: the key, the fingerprint, the member, the door."""
 
+import hmac
 import re
 from collections.abc import Awaitable, Callable
 from datetime import date, datetime
@@ -13,11 +14,13 @@ from loyalty.api.lean import DRY_RUN, Call
 from loyalty.api.problems import Problem
 from loyalty.api.service import new_fact, wall_clock
 from loyalty.domain.claims import Claim, ReferenceKey, ReferenceKind, ReplayKey, reference_key, replayed
+from loyalty.domain.codes import ONE_TIME_DIGITS, STEPS_AROUND, step_of
 from loyalty.domain.identities import CARD_CHANNEL, CARD_TYPE, Identity
 from loyalty.domain.ids import MemberId
-from loyalty.domain.programme import Programme
-from loyalty.domain.refusals import KeyReused, MemberNotFound, NotFound, Refusal
+from loyalty.domain.programme import Programme, SpendRequires
+from loyalty.domain.refusals import CodeNotValid, KeyReused, MemberCodeRequired, MemberNotFound, NotFound, Refusal
 from loyalty.domain.state import Moment
+from loyalty.operations.codes import ByCode
 from loyalty.operations.command import Command, Receipt
 from loyalty.operations.door import Answer, Submission
 from loyalty.operations.lanes import Overloaded
@@ -25,6 +28,9 @@ from loyalty.operations.retry import Unavailable
 from loyalty.store.claims import find_replay
 
 MAX_KEY = 255
+TILLS = frozenset({"pos", "store"})
+NOBODY = "0" * 32
+"""Stands for the holder of a card that nobody has: its codes take as long to refuse."""
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
 
@@ -86,8 +92,10 @@ async def submission(
             return problems.body_of_refusal(outcome, request_id)
         return say(outcome)
 
-    moment = Moment(new_fact(), at, recorded_at)
-    return Submission(programme, command(found, at), moment, render, claim, dry_run)
+    asked = command(found, at)
+    for whose, step in call.codes:
+        asked = ByCode(asked, whose, step)
+    return Submission(programme, asked, Moment(new_fact(), at, recorded_at), render, claim, dry_run)
 
 
 def named(member: MemberName) -> Find[MemberId]:
@@ -97,6 +105,19 @@ def named(member: MemberName) -> Find[MemberId]:
         return await resolve(call, member)
 
     return find
+
+
+def spender(member: MemberName) -> Find[MemberId]:
+    """As `named`, where a till spends; raises MemberCodeRequired where the programme asks it for the member's code."""
+    find = named(member)
+
+    async def spending(call: Call) -> MemberId:
+        required = call.caller.programme.spend_requires == SpendRequires.MEMBER_CODE
+        if required and call.caller.role in TILLS and member.code is None:
+            raise MemberCodeRequired("Scan the code that the member's app shows: this programme asks tills for it.")
+        return await find(call)
+
+    return spending
 
 
 def named_or_awaited(member: MemberName) -> Find[MemberId | Identity]:
@@ -171,10 +192,31 @@ async def resolve(call: Call, member: MemberName) -> MemberId:
         identity = Identity(CARD_CHANNEL, CARD_TYPE, member.number.encode())
     elif member.phone is not None:
         identity = blind(call, "phone", "phone", member.phone)
+    elif member.code is not None:
+        return await _by_code(call, member.code)
     else:
         assert member.identity is not None, "a member is named in exactly one way"
         identity = blinded(call, member.identity)
     return await call.service.resolver.member(call.caller.programme, identity)
+
+
+async def _by_code(call: Call, code: str) -> MemberId:
+    """Whose app shows the code. Raises CodeNotValid, whatever is wrong with it; Problem where too many were."""
+    card, given = code[:-ONE_TIME_DIGITS], code[-ONE_TIME_DIGITS:]
+    programme, client_id, guesses = call.caller.programme, call.caller.client_id, call.service.guesses
+    await guesses.check(client_id, card)
+    now = step_of(wall_clock())
+    try:
+        member_id = await call.service.resolver.member(programme, Identity(CARD_CHANNEL, CARD_TYPE, card.encode()))
+    except MemberNotFound:
+        member_id = MemberId(NOBODY)
+    for step in range(now - STEPS_AROUND, now + STEPS_AROUND + 1):
+        good = call.service.sealer.one_time(programme.id, member_id, step)
+        if hmac.compare_digest(good, given) and member_id != NOBODY:
+            call.codes.append((member_id, step))
+            return member_id
+    await guesses.count(client_id, card)
+    raise CodeNotValid("The code is wrong, or not shown any more. Scan the one that the app shows now.")
 
 
 def blinded(call: Call, identity: Channelled) -> Identity:

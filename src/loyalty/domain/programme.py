@@ -78,6 +78,14 @@ class Shortfall(StrEnum):
     """They are let go."""
 
 
+class SpendRequires(StrEnum):
+    """What a till has to show beside the member's name before points are spent."""
+
+    NOTHING = "none"
+    MEMBER_CODE = "member_code"
+    """The code that the member's app shows."""
+
+
 class Rung(NamedTuple):
     """One tier of the ladder and the net spend (minor units, calendar year) that reaches it."""
 
@@ -114,6 +122,8 @@ class Programme(NamedTuple):
     """How long an event that came too early waits for what it needs."""
     adjustment_limit: int | None = None
     """Points above which a correction needs a second person; None: never."""
+    spend_requires: SpendRequires = SpendRequires.NOTHING
+    """At tills and stores; what an offline till may force is not asked for it."""
     rule_sets: tuple[RuleSet, ...] = ()
     """Published earning rules, version 1 first, each effective later than the one before."""
 

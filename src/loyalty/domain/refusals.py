@@ -77,6 +77,11 @@ class RulesNotFound(NotFound):
     title = "No such earning rules"
 
 
+class CodeNotValid(NotFound):
+    code = "code_not_valid"
+    title = "The member code is wrong or out of date"
+
+
 class Conflict(Refusal):
     """The request is well formed but the state of the ledger does not allow it."""
 
@@ -111,6 +116,12 @@ class IdentityConflict(Conflict):
 class CardNumberStays(Conflict):
     code = "card_number_stays"
     title = "A card number cannot be unbound"
+
+
+class CodeUsed(Conflict):
+    code = "code_used"
+    title = "The member code was used before"
+    curable = True
 
 
 class MemberFrozen(Conflict):
@@ -294,6 +305,11 @@ class AmountOutOfRange(Unacceptable):
 class UnderAge(Unacceptable):
     code = "under_age"
     title = "The person is too young to join"
+
+
+class MemberCodeRequired(Unacceptable):
+    code = "member_code_required"
+    title = "Spending at a till takes the member's code"
 
 
 class FieldRequired(Unacceptable):

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from loyalty.domain.calendar import Calendar
-from loyalty.domain.programme import Expiry, Lifespan, Programme, Rung, Shortfall, Wallet
+from loyalty.domain.programme import Expiry, Lifespan, Programme, Rung, Shortfall, SpendRequires, Wallet
 from loyalty.store.database import enter_programme
 from loyalty.store.rules import published
 
@@ -57,6 +57,7 @@ def settings_json(programme: Programme) -> str:
             "transfers": programme.transfers,
             "parked_days": programme.parked_days,
             "adjustment_limit": programme.adjustment_limit,
+            "spend_requires": programme.spend_requires,
         }
     ).decode()
 
@@ -94,6 +95,7 @@ def from_settings(id_: int, code: str, settings: Mapping[str, Any]) -> Programme
         transfers=settings.get("transfers", False),
         parked_days=settings.get("parked_days", 30),
         adjustment_limit=settings.get("adjustment_limit"),
+        spend_requires=SpendRequires(settings.get("spend_requires", SpendRequires.NOTHING)),
     )
     return programme.checked()
 

@@ -1,5 +1,6 @@
 """Keys derived from the one secret, and what they do: seal persons, blind identities, hash API keys."""
 
+import base64
 import hashlib
 import hmac
 import os
@@ -9,7 +10,9 @@ import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from pyotp import HOTP
 
+from loyalty.domain.codes import ONE_TIME_DIGITS
 from loyalty.domain.identities import CARD_CHANNEL, CARD_TYPE
 from loyalty.domain.ids import MemberId
 
@@ -25,6 +28,7 @@ class Sealer:
         self._lookups = _derive(secret, b"loyalty lookup 1")
         self._api_keys = _derive(secret, b"loyalty api key 1")
         self._fingerprints = _derive(secret, b"loyalty fingerprint 1")
+        self._codes = _derive(secret, b"loyalty member code 1")
         self._persons = AESGCM(_derive(secret, b"loyalty person 1"))
 
     def lookup(self, channel: str, type_: str, value: str) -> bytes:
@@ -44,6 +48,11 @@ class Sealer:
     def api_key_hash(self, token: str) -> bytes:
         """The keyed hash under which an API key's token is kept."""
         return hmac.digest(self._api_keys, token.encode(), hashlib.sha256)
+
+    def one_time(self, programme_id: int, member_id: MemberId, step: int) -> str:
+        """The digits of a member's code at a step (RFC 4226 and 6238, SHA-256), under a secret of the member's own."""
+        secret = hmac.digest(self._codes, f"{programme_id} {member_id}".encode(), hashlib.sha256)
+        return HOTP(base64.b32encode(secret).decode(), digits=ONE_TIME_DIGITS, digest=hashlib.sha256).at(step)
 
     def seal(self, member_id: MemberId, fields: Mapping[str, object]) -> bytes:
         """What is known of a person, unreadable without the secret and bound to the member's row."""

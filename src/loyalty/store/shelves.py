@@ -13,6 +13,7 @@ from loyalty.domain.adjustments import ADJUSTMENTS
 from loyalty.domain.books import BOOKS
 from loyalty.domain.caps import CAP_USE
 from loyalty.domain.claims import REFERENCES, REPLAYS
+from loyalty.domain.codes import CODE_USE
 from loyalty.domain.entries import Entry
 from loyalty.domain.events import Event
 from loyalty.domain.holds import HOLDS, OPEN_HOLDS
@@ -33,6 +34,7 @@ from loyalty.store import (
     books,
     caps,
     claims,
+    codes,
     holds,
     identities,
     journal,
@@ -200,6 +202,7 @@ _WANTS = (
     _want_spend,
     _keyed(HAS_BOUGHT, tiers.load_whether_bought, tiers.place_whether_bought),
     _keyed(CAP_USE, caps.load, caps.place),
+    _keyed(CODE_USE, codes.load, codes.place),
     _keyed(DRAFTED, rules.load_drafts, rules.place_drafts),
     _keyed(LAST_VERSIONS, rules.load_versions, rules.place_versions),
 )
@@ -314,6 +317,7 @@ def _writes(batch: State, loaded: State, recorded_at: datetime) -> Iterable[Writ
     yield from reviews.write(*_values(of(REVIEWS)))
     yield from tiers.write(*of(NET_SPEND))
     yield from caps.write(*of(CAP_USE))
+    yield from codes.write(*of(CODE_USE))
     yield from journal.write_entries(facts.get(Entry, ()))
     yield from tiers.write_steps(facts.get(TierStep, ()))
     yield from persons.write_persons(facts.get(Person, ()))
