@@ -271,6 +271,22 @@ CREATE TYPE public.identity_change AS (
 
 
 --
+-- Name: identity_change_2; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.identity_change_2 AS (
+	bucket smallint,
+	channel text,
+	type text,
+	lookup bytea,
+	member_id uuid,
+	bound_at timestamp with time zone,
+	proven boolean,
+	was_member_id uuid
+);
+
+
+--
 -- Name: identity_row; Type: TYPE; Schema: public; Owner: -
 --
 
@@ -281,6 +297,21 @@ CREATE TYPE public.identity_row AS (
 	lookup bytea,
 	member_id uuid,
 	bound_at timestamp with time zone
+);
+
+
+--
+-- Name: identity_row_2; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.identity_row_2 AS (
+	bucket smallint,
+	channel text,
+	type text,
+	lookup bytea,
+	member_id uuid,
+	bound_at timestamp with time zone,
+	proven boolean
 );
 
 
@@ -885,7 +916,8 @@ CREATE TABLE public.identity (
     type text NOT NULL,
     lookup bytea NOT NULL,
     member_id uuid,
-    bound_at timestamp with time zone NOT NULL
+    bound_at timestamp with time zone NOT NULL,
+    proven boolean DEFAULT false NOT NULL
 );
 
 
@@ -2042,6 +2074,13 @@ GRANT UPDATE(member_id) ON TABLE public.identity TO loyalty_run;
 --
 
 GRANT UPDATE(bound_at) ON TABLE public.identity TO loyalty_run;
+
+
+--
+-- Name: COLUMN identity.proven; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(proven) ON TABLE public.identity TO loyalty_run;
 
 
 --

@@ -500,7 +500,9 @@ class World:
     def reserve(self, person: Person, fact: Fact) -> dict[str, Any]:
         """A return in two steps: what it will take is held, pending points too."""
         self.reference_is_free("return", fact)
-        back = self.coming_back(person, self.purchase_of(fact), list(fact.lines))
+        purchase = self.purchase_of(fact)
+        others = self.reserved_of(person, purchase)
+        back = self.coming_back(person, purchase, list(fact.lines), after=others)
         self.take_reference("return", fact)
         policy = "waived" if person.status == "closed" else self.rules.shortfall
         moves, draws, said = self.taking(person, back, "withheld", to="held")
@@ -614,7 +616,12 @@ class World:
         return [one for one in back if one is not None and one.purchase is purchase]
 
     def coming_back(
-        self, person: Person, purchase: Purchase, parts: list[Part], reserved: list[Return] | None = None
+        self,
+        person: Person,
+        purchase: Purchase,
+        parts: list[Part],
+        reserved: list[Return] | None = None,
+        after: list[Return] | None = None,
     ) -> Return:
         """A return of these parts, or of whatever is left; what is reserved is not left, and has taken nothing yet."""
         reserved = self.reserved_of(person, purchase) if reserved is None else reserved
@@ -625,11 +632,12 @@ class World:
                 self.possible(purchase, parts, [])
                 raise Refused("return_reserved", curable=True) from None
             raise
-        remaining = sum(part.amount for part in purchase.left([])) - sum(part.amount for part in parts)
+        after = after or []
+        remaining = sum(part.amount for part in purchase.left(after)) - sum(part.amount for part in parts)
         wanted = {}
         for rule in self.rules.wallets:
             own = purchase.own.get(rule.name)
-            gone = sum(one.wanted[rule.name] for one in purchase.back) + (own.lapsed if own else 0)
+            gone = sum(one.wanted[rule.name] for one in (*purchase.back, *after)) + (own.lapsed if own else 0)
             due = purchase.earned[rule.name] - remaining * rule.points // rule.unit
             wanted[rule.name] = max(0, due - gone)
         return Return(purchase, parts, wanted)

@@ -1,11 +1,12 @@
 """A thousand accruals in one call: each decided by itself, all answered in order."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from loyalty.operations import lanes
-from tests.api.conftest import Shop, a_grant, accepted, an_order, refused
+from tests.api.conftest import Shop, ShopFactory, a_grant, accepted, an_order, refused
 
 
 async def bulk(shop: Shop, items: list[Any], **more: Any) -> list[dict[str, Any]]:
@@ -167,3 +168,18 @@ async def test_a_dry_run_of_a_call_leaves_no_trace(shop: Shop) -> None:
     assert codes(dry) == [1, 2]
     assert await shop.figures(member) == (0, 0)
     assert codes(await bulk(shop, items)) == [1, 2]
+
+
+async def test_a_retry_past_the_cut_over_counts_no_receipt_twice(a_shop: ShopFactory) -> None:
+    """A source whose numbers begin again says when it sold, or what its key is: today's is not in the request."""
+    shop = await a_shop(restarting_sources=frozenset({"till-r"}))
+    member = await shop.enrols()
+    item = a_grant(member, 100, source="till-r")
+    timed = {**item, "occurred_at": datetime.now(UTC).isoformat()}
+    keyed = {**a_grant(member, 10, source="till-r"), "idempotency_key": "k-1"}
+    answer = accepted(await shop.till.post("/v1/accruals/bulk", {"items": [item, timed, keyed]}))
+    assert [one["status"] for one in answer["results"]] == [422, 201, 201]
+    assert (answer["results"][0]["body"]["code"], answer["results"][0]["body"]["missing"]) == (
+        "field_required",
+        ["occurred_at"],
+    )

@@ -189,7 +189,7 @@ async def test_a_dry_run_binds_and_unbinds_nothing(shop: Shop, app_of: Client, o
 
 
 async def test_a_verified_phone_is_one_member_on_every_channel(shop: Shop, app_of: Client, owner: AsyncEngine) -> None:
-    first = accepted(await app_of.post("/v1/members", {"phone": PHONE, "identities": [OPENID]}))
+    first = accepted(await app_of.post("/v1/members", {"phone": PHONE, "phone_verified": True, "identities": [OPENID]}))
     assert first["is_new"] is True
     await shop.gives(first, 50)
     body = {"phone": "+86 13800138000", "phone_verified": True, "name": "Li Lei", "identities": [OUID]}
@@ -201,6 +201,28 @@ async def test_a_verified_phone_is_one_member_on_every_channel(shop: Shop, app_o
     assert (again.content, again.headers["idempotency-replayed"]) == (answer.content, "true")
     assert [channel for channel, _ in await listed(app_of, first)] == ["phone", "programme", "tmall", "wechat"]
     refused(await app_of.post("/v1/members", {**body, "phone_verified": False}), 409, "identity_taken")
+
+
+async def test_nobody_is_handed_what_the_owner_of_a_phone_earns(shop: Shop, app_of: Client) -> None:
+    """Somebody joins with another's phone, which they cannot prove, and waits for its owner."""
+    stranger = accepted(await app_of.post("/v1/members", {"phone": PHONE, "identities": [OPENID]}))
+    body = {"phone": PHONE, "phone_verified": True, "identities": [OUID]}
+    owner_of_it = accepted(await app_of.post("/v1/members", body))
+    assert owner_of_it["is_new"]
+    assert owner_of_it["id"] != stranger["id"]
+    await shop.gives({"phone": PHONE}, 500)
+    assert (await shop.figures(stranger), await shop.figures(owner_of_it)) == ((0, 0), (0, 500))
+    assert [channel for channel, _ in await listed(app_of, stranger)] == ["programme", "wechat"]
+
+
+async def test_a_till_binds_nothing_to_whoever_has_the_phone(shop: Shop, app_of: Client) -> None:
+    """It may say that a phone was verified; binding identities to a member takes a scope that it lacks."""
+    member = accepted(await app_of.post("/v1/members", {"phone": PHONE, "phone_verified": True}))
+    body = {"phone": PHONE, "phone_verified": True, "identities": [OPENID]}
+    problem = refused(await shop.till.post("/v1/members", body), 403, "forbidden")
+    assert problem["scope"] == "identities:write"
+    assert accepted(await shop.till.post("/v1/members", {**body, "identities": []}))["id"] == member["id"]
+    assert [channel for channel, _ in await listed(app_of, member)] == ["phone", "programme"]
 
 
 async def test_who_joins_on_many_channels_at_the_same_moment_is_one_member(shop: Shop, app_of: Client) -> None:

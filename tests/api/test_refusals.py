@@ -725,3 +725,12 @@ async def test_a_refusal_says_what_is_left(scene: Scene) -> None:
 def test_every_case_has_a_documented_code(contract: Contract) -> None:
     documented = {(one["status"], one["code"]) for one in contract.document["x-problems"]}
     assert {expected for _, expected in CASES.values()} <= documented
+
+
+async def test_an_app_forces_nothing(a_shop: ShopFactory) -> None:
+    """What happened offline happened at a till; a source is only what a client calls itself."""
+    shop = await a_shop(forced_sources=frozenset({"offline"}))
+    member = await shop.enrols()
+    body = a_redemption(member, 100, source="offline", forced=True)
+    refused(await shop.client("app").post("/v1/redemptions", body), 422, "source_may_not_force")
+    accepted(await shop.till.post("/v1/redemptions", body))

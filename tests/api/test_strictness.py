@@ -1,10 +1,12 @@
 """What is not exactly right is refused: with the documented problem, and without repeating what was sent."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import pytest
 
+from loyalty.api.answers import to_json
 from tests.api.conftest import (
     Shop,
     a_grant,
@@ -428,3 +430,14 @@ async def test_points_of_every_other_write_are_a_positive_integer(shop: Shop, li
         problem = refused(await admin.post(path, raw(body, points=literal)), 422, "invalid_request")
         assert any(error["field"].endswith("points") for error in problem["errors"]), path
     assert await shop.figures(member) == (0, 460)
+
+
+async def test_sums_beyond_64_bits_are_told(shop: Shop) -> None:
+    most = 2**53 - 1
+    members = [await shop.enrols() for _ in range(4)]
+    for member in members:
+        await shop.gives(member, most)
+    found = accepted(await shop.client("finance").get("/v1/ledger/trial-balance"))
+    assert found["debit_total"] == 4 * most
+    at = datetime(2026, 7, 1, 12, tzinfo=UTC)
+    assert to_json({"sum": 2**70, "at": at}) == b'{"sum":1180591620717411303424,"at":"2026-07-01T12:00:00Z"}'

@@ -53,7 +53,7 @@ UNSEEN: Mapping[str, str] = {
     **{f"event{what}": TOLD_ONCE for what in (" -", " +", ".id", ".programme_id", ".recorded_at", ".sequence")},
     "member.due_at": "it may be early: then somebody is looked at for nothing",
     **{f"review.{name}": NOWHERE_ELSE for name in ("opened_at", "resolved_by", "resolved_at", "reason")},
-    **{f"identity{what}": WHOSE for what in (" -", " +", ".programme_id", ".bound_at")},
+    **{f"identity{what}": WHOSE for what in (" -", " +", ".programme_id", ".bound_at", ".proven")},
     **{f"identity.{name}": WHOSE for name in ("bucket", "channel", "type", "lookup")},
     "rule_draft +": A_DRAFT,
     "code_use.*": FOR_A_WHILE,
@@ -84,6 +84,7 @@ CHANGED_BY_TYPE = {
     "timestamp with time zone": "coalesce({0}, now()) + interval '1 hour'",
     "date": "{0} + 1",
     "bytea": "sha256({0})",
+    "boolean": "not {0}",
     "json": "json_build_object('points', 1)",
     "xid8": "'1'::xid8",
 }

@@ -13,6 +13,7 @@ from loyalty.operations.identify import Bind, Bound, Unbind
 from tests.makers import Desk, a_member_id, a_programme, accepted, at, code_of, day, enrolling, refused
 
 OPENID = Identity("wechat", "openid", b"o-1")
+OPENID2 = Identity("wechat", "openid", b"o-22")
 OUID = Identity("tmall", "ouid", b"t-1")
 PHONE = Identity("phone", "phone", b"p-1")
 CARD = Identity("programme", "number", b"6001")
@@ -33,7 +34,7 @@ def test_a_member_is_known_by_what_is_bound() -> None:
     desk = Desk()
     anna = desk.enrols(identities=(CARD,))
     said = accepted(desk.does(Bind(anna, OPENID), at("2026-02-01"))).said
-    assert said == Bound(OPENID, Binding(anna, at("2026-02-01")))
+    assert said == Bound(OPENID, Binding(anna, at("2026-02-01"), proven=True))
     assert (holder(desk, OPENID), holder(desk, CARD)) == (anna, anna)
     assert told(desk) == ["member.identity_bound"]
 
@@ -53,7 +54,7 @@ def test_what_is_somebody_else_s_is_refused_until_it_is_unbound() -> None:
     assert code_of(answer) == "identity_taken"
     assert refused(answer).facts == {"channel": "wechat", "identity_type": "openid"}
     said = accepted(desk.does(Unbind(anna, OPENID), at("2026-02-02"))).said
-    assert said == Bound(OPENID, Binding(anna, at("2026-01-01"))), "how it was bound"
+    assert said == Bound(OPENID, Binding(anna, at("2026-01-01"), proven=True)), "how it was bound"
     assert holder(desk, OPENID) is None
     accepted(desk.does(Bind(ben, OPENID), at("2026-02-03")))
     assert holder(desk, OPENID) == ben
@@ -126,9 +127,14 @@ def test_who_has_left_binds_nothing_more_and_may_be_forgotten_by_a_channel() -> 
     accepted(desk.does(enrolling(a_member_id(9), identities=(OPENID,)), at("2026-02-02")))
 
 
+SOMEBODY_NEW = a_member_id(77)
+NEW_CARD = Identity("programme", "number", b"77")
+
+
 def rejoining(member_id: MemberId, *identities: Identity, **more: Any) -> Rejoin:
-    told: dict[str, Any] = {"consents": (), "given": frozenset({"phone"}), **more}
-    return Rejoin(member_id, PHONE, identities, **told)
+    given: dict[str, Any] = {"given": frozenset({"phone"}), **more}
+    asked = enrolling(SOMEBODY_NEW, identities=(NEW_CARD, PHONE, *identities), phone_proven=True, **given)
+    return Rejoin(member_id, PHONE, asked)
 
 
 def test_who_joins_on_another_channel_with_a_phone_that_is_theirs_is_the_same_member() -> None:
@@ -142,6 +148,29 @@ def test_who_joins_on_another_channel_with_a_phone_that_is_theirs_is_the_same_me
     assert (consent.member_id, consent.purpose, consent.text_version) == (anna, "news", "v1")
     accepted(desk.does(rejoining(anna, OPENID), at("2026-02-02")))
     assert told(desk) == ["member.identity_bound"] * 2, "what is theirs is not bound again"
+
+
+def test_a_phone_that_was_only_typed_leaves_whoever_is_known_on_a_channel() -> None:
+    """They may have typed somebody else's, to be handed what that person earns."""
+    desk = Desk()
+    anna = desk.enrols(identities=(CARD, PHONE, OPENID))
+    desk.gives(anna, 10, "2026-01-05")
+    joined = accepted(desk.does(rejoining(anna, OUID), at("2026-02-01")))
+    assert joined.said == Enrolled(desk.member(SOMEBODY_NEW), is_new=True)
+    assert [holder(desk, one) for one in (PHONE, OUID, NEW_CARD)] == [SOMEBODY_NEW] * 3
+    assert [holder(desk, one) for one in (CARD, OPENID)] == [anna] * 2
+    assert desk.balance(anna) == (0, 10, 0, 0), "the points stay"
+    assert "member.identity_unbound" in told(desk)
+    accepted(desk.does(rejoining(SOMEBODY_NEW, OPENID2), at("2026-02-02")))  # proven now: it is theirs on every channel
+    assert holder(desk, OPENID2) == SOMEBODY_NEW
+
+
+def test_a_phone_that_was_typed_at_a_till_joins_once_it_is_proven() -> None:
+    desk = Desk()
+    anna = desk.enrols(identities=(CARD, PHONE))
+    assert accepted(desk.does(rejoining(anna, OPENID), at("2026-02-01"))).said.is_new is False
+    assert accepted(desk.does(rejoining(anna, OUID), at("2026-02-02"))).said.is_new is False
+    assert holder(desk, OUID) == anna
 
 
 def test_joining_by_a_phone_asks_for_what_joining_asks_for() -> None:
@@ -165,7 +194,8 @@ def test_a_phone_that_has_changed_hands_meanwhile_joins_nobody() -> None:
 
 def test_who_joins_by_a_phone_takes_nothing_that_is_somebody_else_s() -> None:
     desk = Desk()
-    anna, _ = desk.enrols(identities=(PHONE, Identity("wechat", "openid", b"o-2"))), desk.enrols(identities=(OUID,))
+    channel = Identity("wechat", "openid", b"o-2")
+    anna, _ = desk.enrols(identities=(PHONE, channel), phone_proven=True), desk.enrols(identities=(OUID,))
     assert code_of(desk.does(rejoining(anna, OUID), at("2026-02-01"))) == "identity_taken"
     assert code_of(desk.does(rejoining(anna, OPENID), at("2026-02-01"))) == "identity_conflict"
 

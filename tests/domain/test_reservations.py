@@ -110,16 +110,16 @@ def test_after_a_cancelled_one_the_next_return_makes_good_for_the_rounding() -> 
     assert desk.book(anna) == Book()
 
 
-@pytest.mark.parametrize(("pending", "left"), [(0, Balance(owed=25)), (30, Balance(pending=20, owed=45))])
+@pytest.mark.parametrize(("pending", "left"), [(0, Balance(owed=30)), (30, Balance(pending=15, owed=45))])
 def test_what_was_held_beyond_need_repays_a_debt_when_it_can_be_spent(pending: int, left: Balance) -> None:
-    """Each of the forty holds a point, and all together are worth twenty."""
-    lines = [str(number) for number in range(80)]
+    """Every other of sixty halves of a point holds a whole one; those thirty alone are worth fifteen."""
+    lines = [str(number) for number in range(60)]
     desk, anna, bought = selling(*((line, 1, 50) for line in lines), programme=in_one_wallet(pending=pending))
-    reserved = [desk.reserves(bought, "2026-01-20", (line, 1, 50)) for line in lines[:40]]
-    assert desk.balance(anna).held == 40
+    reserved = [desk.reserves(bought, "2026-01-20", (line, 1, 50)) for line in lines]
+    assert desk.balance(anna).held == 30
     desk.owes(anna, 45, when="2026-01-20")
-    for one in reserved:
-        accepted(desk.confirms(one, "2026-01-20"))
+    for place, one in enumerate(reserved):
+        accepted((desk.cancels if place % 2 else desk.confirms)(one, "2026-01-20"))
     assert desk.balance(anna) == left
     laws.check(laws.of_state(desk.programme, desk.state))
 
@@ -207,3 +207,14 @@ def test_only_a_purchase_can_be_reserved() -> None:
     anna = desk.enrols()
     given = desk.gives(anna, 100, "2026-01-10")
     assert code_of(desk.reserves(given, "2026-01-20")) == "not_a_purchase"
+
+
+def test_tills_withhold_no_more_than_the_purchase_earned_however_it_is_cut() -> None:
+    """They refund between reserving and confirming: what they were told to withhold is kept from the customer."""
+    desk = Desk(in_one_wallet(return_shortfall=Shortfall.WITHHELD))
+    anna = desk.enrols()
+    sale = desk.buys(anna, 0, "2026-01-10", lines=[(str(n), 1, 50) for n in range(20)])
+    accepted(desk.redeems(anna, 10, "2026-01-11"))
+    reserved = [desk.reserves(sale, "2026-01-12", (str(n), 1, 50)) for n in range(20)]
+    assert sum(accepted(one).said.returned.withheld["points"] for one in reserved) == 10
+    assert sum(accepted(desk.confirms(one, "2026-01-12")).said.returned.withheld["points"] for one in reserved) == 10

@@ -1,5 +1,6 @@
 """Settling: what is due becomes entries, oldest first, maturing before expiring; debts are repaid first."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -7,10 +8,13 @@ import pytest
 from loyalty.domain.books import Balance, Book
 from loyalty.domain.claims import ReferenceKey
 from loyalty.domain.entries import Because, Entry
+from loyalty.domain.ids import MemberId
 from loyalty.domain.lots import Lot
 from loyalty.domain.programme import Expiry, Lifespan
+from loyalty.domain.refusals import AmountOutOfRange
 from loyalty.domain.settle import settle
 from loyalty.domain.state import Draft
+from loyalty.operations import door
 from loyalty.operations.hold import OpenHold
 from tests.makers import (
     Desk,
@@ -345,3 +349,19 @@ def test_a_lot_that_repaid_a_debt_with_all_it_had_leaves_nothing_to_expire() -> 
     desk.settles(anna, "2026-12-01")
     assert told(desk.entries(anna))[1:] == [("earn", "2026-01-05", 100), ("mature", "2026-01-17", 200)]
     assert desk.balance(anna) == Balance()
+
+
+def test_what_settles_half_way_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal drops what the command did, and keeps what settled before: all of it, or nothing."""
+    desk = Desk()
+    anna = desk.enrols()
+    desk.gives(anna, 10, "2026-02-01", pending_until="2026-02-05")
+    before = dict(desk.state.rows)
+
+    def gives_up(draft: Draft, member_id: MemberId, until: datetime) -> None:
+        settle(draft, member_id, until)
+        raise AmountOutOfRange("too much")
+
+    monkeypatch.setattr(door, "settle", gives_up)
+    desk.gives(anna, 1, "2026-02-06")
+    assert desk.state.rows == before

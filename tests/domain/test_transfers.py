@@ -8,7 +8,7 @@ from loyalty.domain.adjustments import Decision
 from loyalty.domain.books import Balance
 from loyalty.domain.bounds import MAX_POINTS
 from loyalty.domain.programme import Expiry, Lifespan
-from tests.makers import Desk, a_member_id, a_programme, a_wallet, accepted, at, code_of, told
+from tests.makers import Desk, a_member_id, a_programme, a_wallet, accepted, at, code_of, days, told
 
 
 def two(**programme: Any) -> tuple[Desk, Any, Any]:
@@ -168,3 +168,16 @@ def test_no_debt_grows_beyond_what_the_ledger_can_hold() -> None:
     rows = dict(desk.state.rows)
     assert code_of(desk.redeems(anna, MAX_POINTS, "2026-02-02", source="offline", forced=True)) == "amount_out_of_range"
     assert desk.state.rows == rows
+
+
+def test_points_that_wait_or_are_held_count_towards_what_the_ledger_can_hold() -> None:
+    """Else they would not fit where they go when their time comes, and what falls due cannot be refused."""
+    desk = Desk(a_programme(transfers=True))
+    anna, bert = desk.enrols(), desk.enrols()
+    accepted(desk.gives(anna, MAX_POINTS, "2026-02-01", pending_until="2026-02-05"))
+    assert code_of(desk.adjusts(anna, 1, "2026-02-02")) == "amount_out_of_range"
+    accepted(desk.holds(anna, MAX_POINTS, "2026-02-06", lasts=days(1)))
+    accepted(desk.gives(bert, 5, "2026-02-06"))
+    assert code_of(desk.transfers(bert, anna, 5, "2026-02-06")) == "amount_out_of_range"
+    accepted(desk.settles(anna, "2026-03-01"))
+    assert desk.balance(anna) == (0, MAX_POINTS, 0, 0)

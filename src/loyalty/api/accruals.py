@@ -42,7 +42,7 @@ from loyalty.domain.identities import Identity
 from loyalty.domain.ids import MemberId
 from loyalty.domain.parked import AskedPoints, ParkedEvent
 from loyalty.domain.programme import Programme
-from loyalty.domain.refusals import MemberNotFound
+from loyalty.domain.refusals import FieldRequired, MemberNotFound
 from loyalty.domain.terms import Term
 from loyalty.operations.accrue import Accrued, Grant, Purchase
 from loyalty.operations.command import Command, Receipt
@@ -277,6 +277,10 @@ def printed(programme: Programme, earned: int, term: Term, available: int) -> di
 async def _item(call: Call, item: BulkOrderBody | BulkGrantBody, dry_run: bool) -> Submission | tuple[int, bytes]:
     """The item as the door takes it, or its refusal when its member is unknown."""
     programme = call.caller.programme
+    if item.source in programme.restarting_sources and item.occurred_at is None and item.idempotency_key is None:
+        detail = "The receipt numbers of this source begin again: say when it happened, or give the item a key."
+        refusal = FieldRequired(detail, missing=["occurred_at"])
+        return problems.body_of_refusal(refusal, call.request_id)
     at = item.occurred_at or programme.now(wall_clock())
     reference, _ = taken(programme, ReferenceKind.ACCRUAL, item, at)
     key = item.idempotency_key or "\x1f".join(reference)  # no client's own key can hold this separator

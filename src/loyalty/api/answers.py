@@ -4,6 +4,7 @@ The bytes are made straight from the domain's values (one serialisation, no mode
 every answer against its schema.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
@@ -109,7 +110,11 @@ class ProblemAnswer(BaseModel):
 
 def to_json(document: Any) -> bytes:
     """The document as JSON; times in UTC with a Z."""
-    return orjson.dumps(document, option=orjson.OPT_UTC_Z)
+    try:
+        return orjson.dumps(document, option=orjson.OPT_UTC_Z)
+    except orjson.JSONEncodeError:  # a sum over many members may need more than 64 bits
+        plain = json.dumps(document, default=lambda value: orjson.loads(to_json(value)), separators=(",", ":"))
+        return plain.encode()
 
 
 def main_wallet(wallets: Mapping[str, Any]) -> str:

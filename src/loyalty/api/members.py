@@ -8,7 +8,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from loyalty.api import answers, paging
-from loyalty.api.access import MEMBERS_MANAGE, MEMBERS_READ, MEMBERS_WRITE
+from loyalty.api.access import IDENTITIES_WRITE, MEMBERS_MANAGE, MEMBERS_READ, MEMBERS_WRITE
 from loyalty.api.answers import Answer, BalanceAnswer, EntriesAnswer, EntryAnswer, LotAnswer, to_json
 from loyalty.api.bodies import Birthday, Body, Channelled, Instant, Phone, PhoneVerified, Store, Text, path_member
 from loyalty.api.documented import reads, writes
@@ -170,7 +170,9 @@ class LotsAnswer(Answer):
 async def enrol(call: Calling, body: EnrolBody) -> Response:
     """With a verified phone that is known, on whatever channel and at the same moment: one member.
 
-    The other identities and the consents are then added to that member; what is known of the person stays as it is.
+    The consents and the other identities are then added to that member (identities take the scope `identities:write`);
+    what is known of the person stays as it is. A phone whose member never proved it, and is known on some channel,
+    leaves that member: whoever has proved it joins as somebody new.
     """
     command = _enrolment(call, new_member_id(), body)
     if body.phone is None or not body.phone_verified:
@@ -178,7 +180,12 @@ async def enrol(call: Calling, body: EnrolBody) -> Response:
     phone = blind(call, PHONE, PHONE, body.phone)
 
     def decided(holder: MemberId | None, _: datetime) -> Enrol | Rejoin:
-        return command if holder is None else _rejoining(command, holder, phone)
+        if holder is None:
+            return command
+        if body.identities and IDENTITIES_WRITE not in call.caller.scopes:
+            detail = "Somebody is known by the phone: binding more to them takes a scope that the key lacks."
+            raise Problem("forbidden", detail, scope=IDENTITIES_WRITE)
+        return Rejoin(holder, phone, command)
 
     return await write(call, body, find=_holder(phone), command=decided, say=_say_enrolled, unless=IdentityTaken)
 
@@ -326,13 +333,17 @@ def _enrolment(call: Call, id_: MemberId, body: EnrolBody) -> Enrol:
     }
     person = Person(id_, call.service.sealer.seal(id_, known)) if known else None
     consents = tuple((one.purpose, one.text_version) for one in body.consents)
-    return Enrol(id_, number, body.store, tuple(dict.fromkeys(identities)), person, consents, given, body.birthday)
-
-
-def _rejoining(asked: Enrol, holder: MemberId, phone: Identity) -> Rejoin:
-    """The same for who is a member already: it has a card number, and the phone."""
-    others = tuple(one for one in asked.identities if one != phone and one.channel != CARD_CHANNEL)
-    return Rejoin(holder, phone, others, asked.consents, asked.given, asked.birthday)
+    return Enrol(
+        id_,
+        number,
+        body.store,
+        tuple(dict.fromkeys(identities)),
+        person,
+        consents,
+        given,
+        body.birthday,
+        body.phone_verified,
+    )
 
 
 def _holder(phone: Identity) -> Find[MemberId | None]:

@@ -24,7 +24,7 @@ from loyalty.api.bodies import (
 )
 from loyalty.api.documented import writes
 from loyalty.api.lean import Call, Calling, LeanRoute
-from loyalty.api.writing import Find, by_id, named, spender, taken, write
+from loyalty.api.writing import Find, by_id, forcing, spender, taken, write
 from loyalty.domain.claims import ReferenceKind
 from loyalty.domain.entries import Because, Entry
 from loyalty.domain.ids import MemberId
@@ -107,7 +107,7 @@ async def redeem(call: Calling, body: RedemptionBody) -> Response:
     return await write(
         call,
         body,
-        find=named(body.member) if body.forced else spender(body.member),
+        find=forcing(body.member) if body.forced else spender(body.member),
         occurred_at=body.occurred_at,
         command=lambda member_id, at: _command(call.caller.programme, body, member_id, at),
         say=_say,

@@ -18,7 +18,15 @@ from loyalty.domain.codes import ONE_TIME_DIGITS, STEPS_AROUND, step_of
 from loyalty.domain.identities import CARD_CHANNEL, CARD_TYPE, Identity
 from loyalty.domain.ids import MemberId
 from loyalty.domain.programme import Programme, SpendRequires
-from loyalty.domain.refusals import CodeNotValid, KeyReused, MemberCodeRequired, MemberNotFound, NotFound, Refusal
+from loyalty.domain.refusals import (
+    CodeNotValid,
+    KeyReused,
+    MemberCodeRequired,
+    MemberNotFound,
+    NotFound,
+    Refusal,
+    SourceMayNotForce,
+)
 from loyalty.domain.state import Moment
 from loyalty.operations.codes import ByCode
 from loyalty.operations.command import Command, Receipt
@@ -118,6 +126,18 @@ def spender(member: MemberName) -> Find[MemberId]:
         return await find(call)
 
     return spending
+
+
+def forcing(member: MemberName) -> Find[MemberId]:
+    """As `named`, for what happened offline at a till. Raises SourceMayNotForce for apps, which are never offline."""
+    find = named(member)
+
+    async def forced(call: Call) -> MemberId:
+        if call.caller.role not in (*TILLS, "admin"):
+            raise SourceMayNotForce("Only tills and stores may report what happened offline.", role=call.caller.role)
+        return await find(call)
+
+    return forced
 
 
 def named_or_awaited(member: MemberName) -> Find[MemberId | Identity]:

@@ -42,6 +42,11 @@ class Book(NamedTuple):
 ACCOUNTS: Final = Book._fields
 _PLACE: Final = {account: place for place, account in enumerate(ACCOUNTS)}
 _OWN_ACCOUNTS: Final = len(Balance._fields)
+_POINTS: Final = frozenset({"pending", "available", "held"})
+_OF_POINTS: Final = len(_POINTS)
+"""They come first."""
+_BOUND: Final = tuple(_PLACE[account] for account in ("owed", "issued", "adjusted", "transferred"))
+"""The accounts that points come from."""
 
 BOOKS: Shelf[tuple[MemberId, str], Book] = Shelf("book")
 EMPTY: Final = Book()
@@ -53,11 +58,16 @@ def book_of(state: State, member_id: MemberId, wallet: str) -> Book:
 
 
 def move(book: Book, *, debit: str, credit: str, points: int) -> Book:
-    """The book after a posting. Raises AmountOutOfRange; asserts invariant 2 for the member's accounts."""
+    """The book after a posting. Raises AmountOutOfRange; asserts invariant 2 for the member's accounts.
+
+    It is raised where points come to be the member's or are owed, and by what they came from: never where they ripen,
+    are released or expire, for what falls due cannot be refused. What they went to is bound by that too.
+    """
     balances = list(book)
     balances[_PLACE[debit]] += points if debit in DEBIT_NORMAL else -points
     balances[_PLACE[credit]] += -points if credit in DEBIT_NORMAL else points
-    if max(balances) > MAX_POINTS or min(balances) < -MAX_POINTS:
+    grown = credit in _POINTS and debit not in _POINTS and sum(balances[:_OF_POINTS]) > MAX_POINTS
+    if grown or any(abs(balances[place]) > MAX_POINTS for place in _BOUND):
         raise AmountOutOfRange("The balance would leave the range the ledger can hold.", maximum=MAX_POINTS)
     assert min(balances[:_OWN_ACCOUNTS]) >= 0, "invariant 2: a member's account would be negative"
     return Book._make(balances)

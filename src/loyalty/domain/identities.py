@@ -42,6 +42,8 @@ class Binding(NamedTuple):
     member_id: MemberId | None
     """None: nobody's any more."""
     since: datetime
+    proven: bool = False
+    """Whether they have shown that they hold it: a phone may have been mistyped, or somebody else's."""
 
 
 IDENTITIES: Shelf[Identity, Binding] = Shelf("identity")
@@ -49,8 +51,11 @@ IDENTITIES_OF: Shelf[MemberId, tuple[Identity, ...]] = Shelf("identities of a me
 """Those of a member that a batch knows of: all of them, whenever it binds one more. Not a table."""
 
 
-def bind(draft: Draft, identity: Identity, member_id: MemberId) -> Binding:
-    """The member is known by it from now on. Raises IdentityTaken, IdentityConflict. Theirs are known."""
+def bind(draft: Draft, identity: Identity, member_id: MemberId, *, proven: bool = True) -> Binding:
+    """The member is known by it from now on. Raises IdentityTaken, IdentityConflict. Theirs are known.
+
+    A channel vouches for its own; who typed a phone has proven nothing.
+    """
     earlier = draft.get(IDENTITIES, identity)
     if earlier is not None and earlier.member_id is not None:
         raise IdentityTaken(
@@ -67,7 +72,7 @@ def bind(draft: Draft, identity: Identity, member_id: MemberId) -> Binding:
         )
     if len(theirs) >= MOST_OF_A_MEMBER:
         raise IdentityConflict(f"A member has at most {MOST_OF_A_MEMBER} identities.", maximum=MOST_OF_A_MEMBER)
-    binding = Binding(member_id, draft.moment.recorded_at)
+    binding = Binding(member_id, draft.moment.recorded_at, proven)
     draft.put(IDENTITIES, identity, binding)
     draft.put(IDENTITIES_OF, member_id, (*theirs, identity))
     return binding

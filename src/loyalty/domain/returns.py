@@ -120,17 +120,26 @@ def bought_on(calendar: Calendar, sale: Entry) -> date:
     return calendar.business_date(sale.occurred_at) if stored is None else date.fromisoformat(stored)
 
 
-def planned(draft: Draft, sale: Entry, lines: Sequence[ReturnedLine] | None, *, reserved: Iterable[Plan] = ()) -> Plan:
+def planned(
+    draft: Draft,
+    sale: Entry,
+    lines: Sequence[ReturnedLine] | None,
+    *,
+    reserved: Sequence[Plan] = (),
+    after: Sequence[Plan] = (),
+) -> Plan:
     """A return of these lines, or of all that is left; what is `reserved` to come back is not left.
 
-    Its points are worked out from what has come back so far: whatever becomes of the reservations, all that came back
-    will have taken what one return of it would. Raises NotAPurchase, PurchaseReassigned, LineUnknown, ExceedsPurchase,
-    ReturnReserved.
+    Its points are worked out from what has come back so far, and from what it is foretold to come `after`: whatever
+    becomes of the reservations, all that came back will have taken what one return of it would. Raises NotAPurchase,
+    PurchaseReassigned, LineUnknown, ExceedsPurchase, ReturnReserved.
     """
     purchase = bought(draft.programme, sale)
     check_not_reassigned(draft, sale)
     _, done = reversed_of(draft, sale.id)
     lines = _possible(purchase, lines, done, reserved)
+    for earlier in after:
+        done = with_plan(done, earlier)
     due = _due_back(purchase, with_plan(done, Plan(lines, {})))
     gone = done.get("points", {})
     lapsed: dict[str, int] = {}

@@ -87,8 +87,10 @@ def _decide(ask: Submission, settled: Draft) -> Receipt:
     """The command's receipt, its changes kept on `settled`. Raises Refusal; then only the settling is there."""
     ask.programme.check_not_ahead(ask.moment.occurred_at, ask.moment.recorded_at)
     members = {id_: _effective(ask, settled.get(MEMBERS, id_)) for id_ in _members(ask)}
+    due = settled.over()  # should it fail half-way, nothing of it is kept
     for id_, at in members.items():
-        settle(settled, id_, at)
+        settle(due, id_, at)
+    settled.keep(due)
     draft = settled.over()
     receipt = ask.command.decide(draft, members[ask.command.member_id])
     for id_, at in members.items():

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import NamedTuple
 
-from loyalty.domain.events import Event, EventType
-from loyalty.domain.identities import IDENTITIES, IDENTITIES_OF, PHONE, Identity, bind
+from loyalty.domain.events import Event, EventType, tell
+from loyalty.domain.identities import IDENTITIES, IDENTITIES_OF, PHONE, RESERVED_CHANNELS, Identity, bind, unbind
 from loyalty.domain.ids import MemberId
 from loyalty.domain.members import GENESIS, MEMBERS, Member, Status, existing
 from loyalty.domain.persons import Consent, Person, age
@@ -36,6 +36,8 @@ class Enrol(NamedTuple):
     consents: tuple[tuple[str, str], ...]
     given: frozenset[str]
     birthday: date | None = None
+    phone_proven: bool = False
+    """Whether they have shown that they hold the phone that is among the identities."""
 
     def needs(self) -> tuple[Need, ...]:
         return (
@@ -48,7 +50,7 @@ class Enrol(NamedTuple):
         programme, moment = draft.programme, draft.moment
         _check(programme, self.given, self.birthday, at)
         for identity in self.identities:
-            bind(draft, identity, self.member_id)
+            bind(draft, identity, self.member_id, proven=identity.channel != PHONE or self.phone_proven)
         assert draft.get(MEMBERS, self.member_id) is None, "the id of a member that joins is new"
         member = Member(
             id=self.member_id,
@@ -74,37 +76,47 @@ class Enrol(NamedTuple):
 
 
 class Rejoin(NamedTuple):
-    """Somebody joins, on one more channel, who is a member by a phone that they have proven to hold."""
+    """Somebody joins, on one more channel, whose phone, which they have proven to hold, a member is known by."""
 
-    member_id: MemberId
+    holder: MemberId
+    """Whose the phone is."""
     phone: Identity
-    identities: tuple[Identity, ...]
-    """Those of the channel, without the phone."""
-    consents: tuple[tuple[str, str], ...]
-    given: frozenset[str]
-    birthday: date | None = None
+    joining: Enrol
+    """Who they are if they are not the holder."""
+
+    @property
+    def member_id(self) -> MemberId:
+        return self.holder
 
     def needs(self) -> tuple[Need, ...]:
-        return (
-            Need(MEMBERS, self.member_id),
-            Need(IDENTITIES_OF, self.member_id),
-            *(Need(IDENTITIES, identity) for identity in (self.phone, *self.identities)),
-        )
+        return (Need(MEMBERS, self.holder), Need(IDENTITIES_OF, self.holder), *self.joining.needs())
 
     def decide(self, draft: Draft, at: datetime) -> Receipt:
-        """The member is known by all of them. What is known of the person stays as it is.
+        """The holder is known by all of them; what is known of the person stays as it is.
 
-        Raises FieldRequired, UnderAge, MemberClosed, and as `bind`; IdentityTaken too where the phone is not theirs any
-        more.
+        Unless the holder has never proven the phone and is known on a channel: that may be somebody else, who typed it.
+        Then the phone leaves the holder, whose points stay, and a new member joins with it. Raises FieldRequired,
+        UnderAge, MemberClosed, and as `bind`; IdentityTaken too where the phone is not the holder's any more.
         """
-        _check(draft.programme, self.given, self.birthday, at)
+        joining = self.joining
+        _check(draft.programme, joining.given, joining.birthday, at)
         phone = draft.get(IDENTITIES, self.phone)
-        if phone is None or phone.member_id != self.member_id:
+        if phone is None or phone.member_id != self.holder:
             raise IdentityTaken("The phone is somebody else's by now.", channel=PHONE, identity_type=PHONE)
-        for identity in self.identities:
-            make_known(draft, identity, self.member_id)
-        _consent(draft, self.member_id, self.consents, at)
-        return Receipt(self.member_id, (), Enrolled(existing(draft, self.member_id), is_new=False))
+        if not phone.proven and self._is_known_on_a_channel(draft):
+            unbind(draft, self.phone, self.holder)
+            tell(draft, self.holder, EventType.IDENTITY_UNBOUND)
+            return joining.decide(draft, at)
+        draft.put(IDENTITIES, self.phone, phone._replace(proven=True))
+        for identity in joining.identities:
+            if identity.channel not in RESERVED_CHANNELS:
+                make_known(draft, identity, self.holder)
+        _consent(draft, self.holder, joining.consents, at)
+        return Receipt(self.holder, (), Enrolled(existing(draft, self.holder), is_new=False))
+
+    def _is_known_on_a_channel(self, draft: Draft) -> bool:
+        theirs = draft.get(IDENTITIES_OF, self.holder) or ()
+        return any(identity.channel not in RESERVED_CHANNELS for identity in theirs)
 
 
 def _check(programme: Programme, given: frozenset[str], birthday: date | None, at: datetime) -> None:

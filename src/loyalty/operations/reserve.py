@@ -60,7 +60,8 @@ class Reserve(NamedTuple):
         id_ = EntryId(draft.mint.next(self.member_id))
         take_reference(draft, self.reference, id_)
         check_may_open(draft, self.member_id)
-        plan = planned(draft, self.purchase, self.lines, reserved=open_plans(draft, self.purchase))
+        others = open_plans(draft, self.purchase)
+        plan = planned(draft, self.purchase, self.lines, reserved=others, after=others)
         taken = take_back(draft, self.purchase, plan.points, to="held")
         reserved = as_text(Reservation(self.purchase.id, plan, shortfall))
         expires_at = at + self.lasts

@@ -11,20 +11,23 @@ from loyalty.domain.ids import MemberId
 from loyalty.domain.state import State
 from loyalty.store.database import fetch_one
 from loyalty.store.parts import PROGRAMME, Insert, Load, Update, Write, keys, look_up, rows_of
-from loyalty.store.schema import BYTEA, INTEGER, SMALLINT, TEXT, TIMESTAMPTZ, UUID, ledger_table
+from loyalty.store.schema import BOOLEAN, BYTEA, INTEGER, SMALLINT, TEXT, TIMESTAMPTZ, UUID, ledger_table
 
-identity = ledger_table("identity", channel=TEXT, type=TEXT, lookup=BYTEA, member_id=UUID, bound_at=TIMESTAMPTZ)
+identity = ledger_table(
+    "identity", channel=TEXT, type=TEXT, lookup=BYTEA, member_id=UUID, bound_at=TIMESTAMPTZ, proven=BOOLEAN
+)
 
-_INSERT = Insert(identity, claim=True)
+_INSERT = Insert(identity, claim=True, row_type="identity_row_2")
 _UPDATE = Update(
     identity,
     key=["channel", "type", "lookup"],
-    changed=["member_id", "bound_at"],
+    changed=["member_id", "bound_at", "proven"],
+    row_type="identity_change_2",
     unless_changed={"member_id": "was_member_id"},
 )
 
 _KEYS = keys(bucket="identity_buckets", channel="identity_channels", type="identity_types", lookup="identity_lookups")
-_COLUMNS = ["i.channel", "i.type", "i.lookup", "i.member_id", "i.bound_at"]
+_COLUMNS = ["i.channel", "i.type", "i.lookup", "i.member_id", "i.bound_at", "i.proven"]
 _LOAD = rows_of(
     _COLUMNS,
     f"""from {_KEYS}
@@ -121,5 +124,5 @@ async def of_member(connection: AsyncConnection, programme_id: int, member_id: M
 
 
 def _from_row(row: Sequence[Any]) -> tuple[Identity, Binding]:
-    channel, type_, lookup, member_id, bound_at = row
-    return Identity(channel, type_, lookup), Binding(None if member_id is None else MemberId(member_id.hex), bound_at)
+    channel, type_, lookup, member_id, *rest = row
+    return Identity(channel, type_, lookup), Binding(None if member_id is None else MemberId(member_id.hex), *rest)

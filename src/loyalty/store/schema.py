@@ -38,6 +38,7 @@ BYTEA: Final = Plain("bytea")
 DATE: Final = Plain("date")
 TIMESTAMPTZ: Final = Plain("timestamp with time zone")
 JSON: Final = Plain("json")
+BOOLEAN: Final = Plain("boolean")
 
 
 def ledger_table(name: str, **columns: Plain) -> TableClause:
