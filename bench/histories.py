@@ -218,7 +218,7 @@ class _Copying:
         bound_at = existing(self._lives[0].state, self._lives[0].member_id).enrolled_at
         for n in self._numbers:
             key = _identity(n)
-            yield key.bucket, self._programme.id, *key, self._member_id(n), bound_at
+            yield key.bucket, self._programme.id, *key, self._member_id(n), bound_at, True
 
     def _references(self) -> Iterator[tuple[Any, ...]]:
         taken = [life.state.own(REFERENCES) for life in self._lives]

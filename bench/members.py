@@ -68,7 +68,12 @@ async def _copy_cards(
     await connection.copy_records_to_table(
         "identity",
         records=(
-            (bucket_of_card(card(n)), programme_id, "programme", "number", card(n).encode(), uuid.UUID(id_), bound_at)
+            (
+                bucket_of_card(card(n)),
+                programme_id,
+                *("programme", "number", card(n).encode(), uuid.UUID(id_)),
+                *(bound_at, True),
+            )
             for n, id_ in enumerate(ids)
         ),
     )

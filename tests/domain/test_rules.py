@@ -145,6 +145,10 @@ def test_tax_earns_or_not(base: Base, expected: int) -> None:
     assert points(base, order=an_order(a_line(tax_amount=1_000))) == expected
 
 
+def test_more_tax_than_the_line_came_to_earns_nothing() -> None:
+    assert points(BASE._replace(tax=Tax.EXCLUDED), order=an_order(a_line(tax_amount=10_001))) == 0
+
+
 def test_tax_beside_the_amount_earns_or_not() -> None:
     order = an_order(a_line(tax_amount=1_000, tax_included=False))
     assert points(BASE._replace(tax=Tax.INCLUDED), order=order) == 110
@@ -191,6 +195,9 @@ def test_a_condition_that_has_no_answer_gives_nobody_anything() -> None:
         "its condition has no answer: integer overflow",
     ]
     assert points(BASE, Exclusion("x", None, overflow)) == 0
+    assert points(BASE, times(50, when=overflow)) == 50
+    assert points(BASE, Exclusion("x", None, overflow), times(200, when=overflow)) == 0
+    assert points(BASE, times(200, when=overflow), times(50, id_="n", when=overflow)) == 50
 
 
 def test_a_rule_applies_from_its_first_moment_and_up_to_its_last() -> None:

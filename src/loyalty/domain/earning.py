@@ -150,7 +150,7 @@ class _Evaluation:
         self._left = sum(line["amount"] for line in lines)
         self._values = {**facts.values, **_of_basket(rules.names, lines, self._left)}
         self._activations: dict[int | None, Any] = {}
-        self._answers: dict[tuple[str, int | None], bool] = {}
+        self._answers: dict[tuple[str, int | None], bool | None] = {}
         self._failures: dict[str, str] = {}
         self._proportional: dict[str, int] = {}
         self._explained = explained
@@ -275,15 +275,14 @@ class _Evaluation:
             return True
         condition = compiled(rule.when)
         asked = (rule.when, number if condition.of_lines else None)
-        known = self._answers.get(asked)
-        if known is None:
+        if asked not in self._answers:
             try:
-                known = holds(condition, self._activation(asked[1]))
+                self._answers[asked] = holds(condition, self._activation(asked[1]))
             except Failed as failure:
                 self._failures[rule.when] = str(failure)
-                known = isinstance(rule, Exclusion)
-            self._answers[asked] = known
-        return known
+                self._answers[asked] = None
+        answer = self._answers[asked]
+        return _takes_away(rule) if answer is None else answer
 
     def _activation(self, number: int | None) -> Any:
         """The values that conditions look at, of the order and a line."""
@@ -303,6 +302,11 @@ class _Evaluation:
         if when is None or any(answer for (text, _), answer in self._answers.items() if text == when):
             return "another rule of its group, or an exclusion, goes first"
         return "its condition does not hold"
+
+
+def _takes_away(rule: Multiplier | Bonus | Exclusion) -> bool:
+    """Whether whoever it applies to earns less by it."""
+    return isinstance(rule, Exclusion) or (isinstance(rule, Multiplier) and rule.percent < 100)
 
 
 def _highest(rules: list[_Grouped]) -> list[_Grouped]:
@@ -334,7 +338,7 @@ def _amount(base: Base, line: Mapping[str, Any]) -> Exact:
     within = line.get("tax_included") is not False
     if within == (base.tax == Tax.INCLUDED):
         return amount
-    return Fraction(amount * (whole - tax if within else whole + tax), whole)
+    return Fraction(amount * max(0, whole - tax if within else whole + tax), whole)
 
 
 def _of_basket(names: frozenset[str], lines: Iterable[Mapping[str, Any]], net_spend: int) -> dict[str, Any]:
