@@ -82,3 +82,15 @@ def test_the_programmes_side_of_a_book_has_the_same_range(debit: str, credit: st
     assert getattr(full, debit) == side * MAX_POINTS
     with pytest.raises(AmountOutOfRange):
         move(full, debit=debit, credit=credit, points=1)
+
+
+@pytest.mark.parametrize(
+    ("debit", "credit"),
+    [("pending", "available"), ("held", "available"), ("available", "held"), ("held", "issued"), ("owed", "redeemed")],
+)
+def test_only_what_adds_to_a_member_s_points_can_be_too_much(debit: str, credit: str) -> None:
+    """What falls due moves within a book or leaves it, and is never refused, however much there is."""
+    full = Book(pending=MAX_POINTS, available=1, held=MAX_POINTS, issued=MAX_POINTS, adjusted=-MAX_POINTS)
+    assert sum(move(full, debit=debit, credit=credit, points=1)[:3]) <= 2 * MAX_POINTS + 1
+    with pytest.raises(AmountOutOfRange):
+        move(full, debit="redeemed", credit="available", points=1)
