@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from loyalty.domain.earning import Earned, Facts, Order, calculation, earned, facts_of
 from loyalty.domain.rules import (
+    MOST_RULES,
+    MOST_VERSIONS,
     Base,
     Bonus,
     Cap,
@@ -399,3 +401,145 @@ def test_a_calculation_keeps_the_facts_that_decided() -> None:
     assert facts_of(stored, NOON) == facts._replace(kept={"kept": 9})
     half = [{**line, "amount": line["amount"] // 2} for line in an_order().lines]
     assert points(BASE, kept, facts=facts_of(stored, NOON), left=half) == 50 + 4
+
+
+# --- what is told of it ---
+
+
+def told(given: Earned) -> list[tuple[str, bool, str | None, int | None, int | None]]:
+    return [(step.rule.id, *step[1:]) for step in given.steps]
+
+
+def test_each_rule_tells_what_it_did() -> None:
+    order = an_order(a_line(1, 10_050, category="toys"), a_line(2, 5_000, 3), a_line(3, 2_000, kind="gift_card"))
+    rules: tuple[Rule, ...] = (
+        BASE,
+        times(200, when="line.category == 'toys'", id_="toys"),
+        times(300, when="line.category == 'books'", id_="books"),
+        times(150, when="line.quantity > 0", id_="low", group="g"),
+        times(160, when="order.lines > 2", id_="high", group="g", priority=1),
+        Bonus("small", "points", 5, "order.net_spend < 1000"),
+        Bonus("pieces", "points", 2, "line.sku == 'S-2'", Per.PIECE),
+        Bonus("big", "points", 7, "order.net_spend > 1000", group="b", priority=2),
+        Bonus("any", "points", 6, group="b"),
+        Exclusion("cards", None, "line.kind == 'gift_card'"),
+        Exclusion("ships", None, "line.kind == 'shipping'"),
+        Cap("order", "points", 340, CapPer.ORDER),
+        Cap("daily", "points", 1_000, CapPer.DAY),
+    )
+    given_ = gives(*rules, order=order, facts=Facts(NOON, room={"daily": 1_000}))
+    assert given_.gains == {"points": (340, (3_413, 10), 341)}
+    lost = "another rule of its group, or an exclusion, goes first"
+    assert told(given_) == [
+        ("base", True, None, 15_050, None),
+        ("toys", True, None, 10_050, None),
+        ("books", False, "its condition does not hold", 0, None),
+        ("low", False, lost, 0, None),
+        ("high", True, None, 15_050, None),
+        ("small", False, "its condition does not hold", None, 0),
+        ("pieces", True, None, 3, 6),
+        ("big", True, None, None, 7),
+        ("any", False, lost, None, 0),
+        ("order", True, None, None, 14),
+        ("daily", False, "there was room for all", None, 0),
+        ("cards", True, None, 2_000, None),
+        ("ships", False, "its condition does not hold", 0, None),
+    ]
+    in_force = RuleSet("", 1, None, rules).at(NOON)
+    quiet = earned(in_force, order, Facts(NOON, room={"daily": 1_000}))
+    assert (quiet.steps, quiet.gains) == ([], given_.gains)
+
+
+def test_an_order_of_which_nothing_is_left_tells_so() -> None:
+    given_ = gives(BASE, times(200), Bonus("b", "points", 5), left=[])
+    assert (given_.points, told(given_)) == (
+        {"points": 0},
+        [
+            ("base", False, "no line earns", 0, None),
+            ("m", False, "there is no line", 0, None),
+            ("b", False, "there is no line", None, 0),
+        ],
+    )
+
+
+def test_before_anything_is_published_the_base_tells_for_itself() -> None:
+    rules = a_programme().rules_at(NOON)
+    assert (rules.id, rules.version, rules.effective_from) == ("", 0, None)
+    assert rules.at(NOON).is_plain is True
+    given_ = earned(rules.at(NOON), an_order(), Facts(NOON))
+    assert told(given_) == [("points", True, None, 10_000, None)]
+    assert given_.gains == {"points": (100, (10_000, 100), 100)}
+    for rule in (times(200), Bonus("b", "points", 1), Exclusion("x", None, "true"), Cap("c", "points", 1, CapPer.DAY)):
+        assert RuleSet("", 1, None, (*rules.rules, rule)).at(NOON).is_plain is False
+    assert RuleSet("", 1, None, (BASE,)).at(NOON).is_plain is False  # gift cards, and points that pay
+
+
+def test_a_bonus_of_a_free_order_goes_with_its_last_piece() -> None:
+    kept = Bonus("kept", "points", 9, on_return=OnReturn.PROPORTION)
+    free = an_order(a_line(amount=0, quantity=2))
+    facts = Facts(NOON, kept={"kept": 9})
+    assert points(BASE, kept, order=free, facts=facts, left=[a_line(amount=0, quantity=1)]) == 9
+    assert points(BASE, kept, order=free, facts=facts, left=[a_line(amount=0, quantity=0)]) == 0
+
+
+def test_of_a_reassigned_part_the_whole_order_is_what_was_paid() -> None:
+    paid = an_order(a_line(amount=5_000), tenders=[{"type": "points", "amount": 2_500}])
+    assert points(BASE, order=paid, facts=Facts(NOON, net_spend=10_000)) == 37  # 50 x 75 %
+
+
+def test_a_multiplier_of_a_whole_hundred_changes_nothing_even_without_an_answer() -> None:
+    overflow = "order.net_spend * 9000000000000000000 > 0"
+    assert not gives(BASE, times(100, when=overflow)).steps[1].fired
+    assert gives(BASE, times(99, when=overflow)).steps[1].fired
+
+
+def test_only_what_was_asked_for_is_kept() -> None:
+    rules = RuleSet("r", 3, NOON, (BASE,))
+    stored = orjson.loads(calculation(a_programme(), rules, an_order(), Facts(NOON), gives(BASE)))
+    assert stored["facts"] == {"at": "2026-05-05T12:00:00+00:00"}
+    assert facts_of({"facts": {"at": "2026-05-05T12:00:00+00:00", "net_spend": 5}}, NOON).net_spend == 5
+    assert facts_of({"rates": {}}, NOON) == Facts(NOON)
+
+
+def test_the_words_of_rules_are_as_published() -> None:
+    choices: list[type[Any]] = [Rounding, Tax, GiftCards, Stacking, Per, OnReturn, CapPer]
+    assert [[choice.value for choice in one] for one in choices] == [
+        ["floor", "half_up", "ceil"],
+        ["as_sent", "included", "excluded"],
+        ["on_sale", "on_use", "always"],
+        ["add", "multiply", "best"],
+        ["order", "piece"],
+        ["recompute", "proportion"],
+        ["order", "day", "month", "member"],
+    ]
+    rules: list[Rule] = [BASE, times(200), Bonus("b", "points", 1), Exclusion("x", None, "true")]
+    rules.append(Cap("c", "points", 1, CapPer.DAY))
+    assert [shown(rule)["kind"] for rule in rules] == ["base", "multiplier", "bonus", "exclusion", "cap"]
+    assert shown(rules[2]) == {
+        "kind": "bonus",
+        "id": "b",
+        "wallet": "points",
+        "points": 1,
+        "when": None,
+        "per": "order",
+        "on_return": "recompute",
+        "group": None,
+        "priority": 0,
+    }
+    assert shown(BASE._replace(span=Span(NOON, NOON + days(1))))["from"] == NOON
+    assert (MOST_RULES, MOST_VERSIONS) == (100, 1_000)
+
+
+def test_a_programme_earns_by_the_last_version_that_has_begun() -> None:
+    sets = tuple(RuleSet(str(n), n, NOON + days(n), (BASE,)) for n in (1, 2))
+    programme = a_programme(rule_sets=sets)
+    for day, version in ((0, 0), (1, 1), (1.5, 1), (2, 2), (9, 2)):
+        assert programme.rules_at(NOON + days(day)).version == version
+    assert [programme.rules(version).version for version in (1, 2)] == [1, 2]
+
+
+def test_a_set_knows_what_any_of_its_rules_asks_for() -> None:
+    early = times(200, when="member.tier == 'x'", span=Span(None, NOON))
+    rules = RuleSet("", 1, None, (BASE, early, Bonus("b", "points", 1, "order.lines > 1")))
+    assert rules.names == {"member.tier", "order.lines"}
+    assert rules.at(NOON).names == {"order.lines"}

@@ -17,8 +17,8 @@ def wrong(*rules: Rule, **how: Any) -> list[tuple[str, str]]:
     return [(fault.rule, fault.field) for fault in faults(a_programme(a_wallet(), a_wallet("coins")), rules, **how)]
 
 
-def doubled(id_: str = "m", **more: Any) -> Multiplier:
-    return Multiplier(id_, "points", 200, **more)
+def doubled(id_: str = "m", when: str | None = None, **more: Any) -> Multiplier:
+    return Multiplier(id_, "points", 200, when, **more)
 
 
 def test_sound_rules_have_no_fault() -> None:
@@ -114,3 +114,136 @@ def test_signs_within_a_text_are_no_division() -> None:
     assert compiled("line.sku == 'a/b' || line.sku == \"50%\" || line.sku == 'it\\'s 1/0'").names == {"line.sku"}
     assert compiled("line.amount / 100 > 3 && line.amount % 7 == 0").of_lines
     assert not compiled("'line.amount' == order.store").of_lines
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        (
+            [Cap("c", "coins", 1, CapPer.DAY), BASE],
+            [("c", "wallet", "it can never fire: the wallet 'coins' has no base rule", None)],
+        ),
+        ([], [("", "rules", "no wallet has a base rule: nothing would ever earn", None)]),
+        ([BASE, Base("g", "gems", 1, 1)], [("g", "wallet", "this programme has no wallet 'gems'", None)]),
+        ([BASE, doubled(), doubled()], [("m", "id", "another rule has this id", None)]),
+        ([BASE, doubled(span=Span(JULY, JUNE))], [("m", "until", "it can never fire: it ends before it begins", None)]),
+        ([BASE, doubled()._replace(percent=100)], [("m", "percent", "100 percent changes nothing", None)]),
+        (
+            [BASE, Bonus("b", "points", 5, "line.amount > 1")],
+            [("b", "when", "a bonus per order cannot speak of a line; order.skus and order.categories can", None)],
+        ),
+        ([BASE, Bonus("b", "points", 5, "line.amount > 1", Per.PIECE)], []),
+        (
+            [BASE, Cap("c", "points", 0, CapPer.DAY)],
+            [("c", "points", "a cap of nothing: exclude what earns nothing", None)],
+        ),
+        ([BASE, doubled(when="line.colour == 'x'")], [("m", "when", "undeclared reference to 'line.colour'", 5)]),
+        ([BASE, doubled(when="1 > 2")], [("m", "when", "it can never fire: its condition never holds", None)]),
+        (
+            [BASE, doubled(when="member.tier in ['member', 'ruby']")],
+            [("m", "when", "this programme has no tier 'ruby'", 27)],
+        ),
+        (
+            [BASE, BASE._replace(id="b2")],
+            [("b2", "from", "it overlaps with 'base', another base rule of the wallet", None)],
+        ),
+        (
+            [BASE._replace(span=Span(None, JUNE)), BASE._replace(id="b2", span=Span(JULY, None))],
+            [("b2", "from", "a gap in time after 'base': no base rule of the wallet applies", None)],
+        ),
+        (
+            [BASE._replace(span=Span(None, JUNE))],
+            [("base", "until", "a gap in time: no base rule of the wallet applies after it ends", None)],
+        ),
+        (
+            [BASE, doubled(group="g"), Bonus("b", "points", 5, group="g", priority=1)],
+            [
+                ("b", "group", "the group 'g' holds rules of one kind and wallet", None),
+                ("m", "priority", "it can never fire: 'b' of its group always goes first", None),
+            ],
+        ),
+        (
+            [
+                BASE,
+                Base("c", "coins", 1, 1),
+                doubled(group="g"),
+                Multiplier("n", "coins", 200, group="g", priority=1, when="line.amount > 1"),
+            ],
+            [("n", "group", "the group 'g' holds rules of one kind and wallet", None)],
+        ),
+        (
+            [
+                BASE,
+                Bonus("b", "points", 5, group="g", when="order.lines > 1"),
+                Bonus("d", "points", 5, group="g", priority=1, per=Per.PIECE, when="line.amount > 1"),
+            ],
+            [("d", "group", "the group 'g' holds rules of one kind and wallet", None)],
+        ),
+        (
+            [BASE, doubled(group="g", when="line.amount > 1"), doubled("n", group="g", when="line.amount > 2")],
+            [("n", "priority", "'m' of the same group has the same priority", None)],
+        ),
+        (
+            [BASE, doubled(group="g"), doubled("n", group="g", priority=1)],
+            [("m", "priority", "it can never fire: 'n' of its group always goes first", None)],
+        ),
+        (
+            [BASE, doubled(when="order.skus.all(s, order.skus.exists(t, s == t))")],
+            [("m", "when", "the conditions up to this one may take 250000 steps; 10000 are allowed", None)],
+        ),
+    ],
+)
+def test_a_fault_is_told_with_its_rule_and_place(
+    rules: list[Rule], told: list[tuple[str, str, str, int | None]]
+) -> None:
+    assert [tuple(fault) for fault in faults(a_programme(a_wallet(), a_wallet("coins")), rules)] == told
+
+
+def test_faults_of_time_are_told() -> None:
+    programme = a_programme()
+    [over] = faults(programme, [BASE, doubled(span=Span(None, JUNE))], effective_from=JUNE)
+    assert over.problem == "it can never fire: its time is over before the rules take effect"
+    [late] = faults(programme, [BASE._replace(span=Span(JUNE, None))], effective_from=MAY)
+    assert late.problem == "a gap in time: no base rule of the wallet applies before it begins"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "meet"),
+    [
+        (Span(None, JUNE), Span(JUNE, None), False),
+        (Span(None, JUNE), Span(MAY, None), True),
+        (Span(MAY, JUNE), Span(JUNE, JULY), False),
+        (Span(MAY, JULY), Span(JUNE, None), True),
+        (Span(MAY, JUNE), Span(None, MAY), False),
+        (Span(None, None), Span(MAY, JUNE), True),
+        (Span(JUNE, JULY), Span(None, JULY), True),
+    ],
+)
+def test_equal_priorities_matter_where_both_rules_apply(one: Span, other: Span, meet: bool) -> None:
+    pair = [
+        doubled(group="g", when="line.amount > 1", span=one),
+        doubled("n", "line.amount > 2", group="g", span=other),
+    ]
+    assert wrong(BASE, *pair) == ([("n", "priority")] if meet else [])
+    assert wrong(BASE, *reversed(pair)) == ([("m", "priority")] if meet else [])
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "hidden"),
+    [
+        (Span(None, None), Span(MAY, JUNE), True),
+        (Span(MAY, JUNE), Span(MAY, JUNE), True),
+        (Span(MAY, JUNE), Span(None, JUNE), False),
+        (Span(MAY, JUNE), Span(MAY, None), False),
+        (Span(MAY, JULY), Span(MAY, JUNE), True),
+        (Span(MAY, JUNE), Span(MAY, JULY), False),
+        (Span(JUNE, JULY), Span(MAY, JULY), False),
+        (Span(None, JUNE), Span(MAY, JUNE), True),
+        (Span(JUNE, None), Span(MAY, None), False),
+    ],
+)
+def test_a_rule_is_hidden_where_another_always_goes_first(outer: Span, inner: Span, hidden: bool) -> None:
+    first = doubled("n", group="g", priority=1, span=outer)
+    assert wrong(BASE, doubled(group="g", when="line.amount > 1", span=inner), first) == (
+        [("m", "priority")] if hidden else []
+    )

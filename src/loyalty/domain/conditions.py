@@ -139,7 +139,8 @@ def _said(message: str, text: str) -> Invalid:
     if found is None:
         return Invalid(_plain(message))
     before = text.split("\n")[: int(found["line"]) - 1]
-    return Invalid(found["problem"], sum(len(line) + 1 for line in before) + int(found["column"]))
+    problem = found["problem"].removesuffix(" (in container '')")
+    return Invalid(problem, sum(len(line) + 1 for line in before) + int(found["column"]))
 
 
 def _plain(message: str) -> str:
