@@ -193,3 +193,12 @@ def test_arguments_that_make_no_sense_are_explained(arguments: list[str]) -> Non
     done = here(*arguments)
     assert done.returncode == 2
     assert "Usage: loyalty" in done.stdout + done.stderr
+
+
+def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    taken = tmp_path / "file"
+    taken.touch()
+    done = run("dev", "--data-dir", str(taken))
+    assert done.returncode != 0
+    assert f"--data-dir {taken}: File exists." in done.stderr
+    assert "Traceback" not in done.stderr

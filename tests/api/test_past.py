@@ -297,3 +297,16 @@ async def test_a_past_balance_finds_all_it_needs_by_key(
     for step in walks:
         assert all(name in step.condition for name in ("bucket", "programme_id", keys[step.over or ""])), step
     assert "Seq Scan" not in {step.type for step in steps}
+
+
+async def test_a_plus_that_a_query_has_turned_into_a_space_is_an_offset(shop: Shop) -> None:
+    member = await shop.enrols()
+    told = [
+        accepted(
+            await shop.till.send("GET", f"/v1/members/{member['id']}/balance?as_of=2026-11-22T10:00:00{plus}08:00")
+        )
+        for plus in ("+", "%2B", "%20")
+    ]
+    assert [one["as_of"] for one in told] == ["2026-11-22T02:00:00Z"] * 3
+    wrong = await shop.till.send("GET", f"/v1/members/{member['id']}/balance?as_of=2026-11-22%2010:00:00")
+    refused(wrong, 422, "invalid_request")

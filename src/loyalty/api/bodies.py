@@ -26,11 +26,17 @@ class NoBody(Body):
 
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_LOST_PLUS = re.compile(r" (?=\d\d:\d\d$)", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 def _rfc_3339(value: Any) -> Any:
-    """Pydantic alone would also take Unix times, in numbers and in strings."""
+    """Pydantic alone would also take Unix times, in numbers and in strings.
+
+    A plus in a query arrives as a space: what stands before the hours of an offset can have been nothing else.
+    """
+    if isinstance(value, str):
+        value = _LOST_PLUS.sub("+", value)
     if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
         raise ValueError("must be a time such as 2026-11-22T10:00:00+08:00")
     return value

@@ -23,7 +23,7 @@ from loyalty.cli.import_ import import_file
 from loyalty.cli.migrate import migrate_database
 from loyalty.cli.serve import bound, configuration, stopping_visibly
 from loyalty.cli.verify import tell, verify_ledger
-from loyalty.config import Settings, load_settings
+from loyalty.config import ConfigurationError, Settings, load_settings
 from loyalty.demo import DEMO, REAL_YEAR
 from loyalty.embedded import EmbeddedPostgres
 from loyalty.memory import relax_collector
@@ -62,7 +62,10 @@ def dev(
     credentials.json in the data directory.
     """
     configure_logging("warning", human=True)
-    data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"--data-dir {data_dir}: {error.strerror}.") from None
     with bound("127.0.0.1", port) as listener, _database(data_dir, database_url) as urls:
         settings = load_settings(
             database_url=urls.runner,
@@ -174,6 +177,6 @@ def _greet(address: str, keys: dict[str, str], data_dir: Path) -> None:
     console.print("\nEnrol a member:\n")
     console.print(
         f"  curl -s {address}/v1/members -H 'Authorization: Bearer {keys['pos']}' -H 'Idempotency-Key: demo-1' \\\n"
-        '    -H \'Content-Type: application/json\' -d \'{"phone": "+8613800138000", "name": "Li Lei"}\'\n'
+        '    -H \'Content-Type: application/json\' -d \'{"phone": "+8613800138099", "name": "Han Meimei"}\'\n'
     )
     console.print("Ctrl-C ends it; the data stays.\n")
