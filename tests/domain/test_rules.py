@@ -482,6 +482,12 @@ def test_a_bonus_of_a_free_order_goes_with_its_last_piece() -> None:
     assert points(BASE, kept, order=free, facts=facts, left=[a_line(amount=0, quantity=0)]) == 0
 
 
+def test_what_is_left_of_a_bonus_in_proportion_is_told_though_it_would_not_be_given_now() -> None:
+    kept = Bonus("kept", "points", 9, "order.net_spend >= 10000", on_return=OnReturn.PROPORTION)
+    given_ = gives(BASE, kept, facts=Facts(NOON, kept={"kept": 9}), left=[a_line(amount=5_000)])
+    assert told(given_)[1] == ("kept", True, None, None, 4)
+
+
 def test_of_a_reassigned_part_the_whole_order_is_what_was_paid() -> None:
     paid = an_order(a_line(amount=5_000), tenders=[{"type": "points", "amount": 2_500}])
     assert points(BASE, order=paid, facts=Facts(NOON, net_spend=10_000)) == 37  # 50 x 75 %

@@ -50,6 +50,7 @@ def test_the_bases_of_a_wallet_follow_each_other() -> None:
     assert wrong(over(JUNE, None, "a"), effective_from=JUNE) == []
     assert wrong(over(JUNE, None, "a"), effective_from=MAY) == [("a", "from")]
     assert wrong(over(None, None, "a"), over(None, None, "b")) == [("b", "from")]
+    assert wrong(over(None, None, "a"), over(JUNE, None, "b")) == [("b", "from")]
 
 
 def test_what_is_over_can_never_fire() -> None:
