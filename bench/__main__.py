@@ -22,6 +22,7 @@ TRIALS: Mapping[str, str] = {
     "growth": "bench.growth",
     "memory": "bench.memory",
     "migration": "bench.migration",
+    "reviews": "bench.reviews",
 }
 """Runs that need a ground or a length of their own, by name: the module whose `main` takes the rest of the line."""
 

@@ -16,7 +16,8 @@ from bench.members import load_members
 from bench.rules import A_DOZEN, publish_at_once
 from loyalty.api.access import new_key
 from loyalty.domain.calendar import Calendar
-from loyalty.domain.programme import Expiry, Lifespan, Programme, Rung, Wallet
+from loyalty.domain.ladder import Ladder, Rung
+from loyalty.domain.programme import Expiry, Lifespan, Programme, Wallet
 from loyalty.embedded import EmbeddedPostgres
 from loyalty.store import migrations, seeding
 from loyalty.store.database import Database
@@ -43,7 +44,7 @@ PROGRAMME = Programme(
     currency="CNY",
     calendar=Calendar(ZoneInfo("Asia/Shanghai")),
     wallets={"points": Wallet("points", 1, 100, timedelta(days=7), Expiry(Lifespan.YEAR_END, 1), 1)},
-    ladder=(Rung("member", 0), Rung("silver", OUT_OF_REACH), Rung("gold", 2 * OUT_OF_REACH)),
+    ladder=Ladder((Rung("member", 0), Rung("silver", OUT_OF_REACH), Rung("gold", 2 * OUT_OF_REACH))),
 )
 """As the demo, but no member rises: the yardsticks have no tiers."""
 TOP_TIER = 10**12
@@ -51,7 +52,10 @@ GROWN = PROGRAMME._replace(
     transfers=True,
     adjustment_limit=40,
     forced_sources=frozenset({"tour"}),
-    ladder=(Rung("member", 0), Rung("silver", 100_000), Rung("gold", TOP_TIER)),
+    ladder=Ladder(
+        (Rung("member", 0), Rung("silver", 100_000), Rung("gold", TOP_TIER)),
+        metric=(("net_spend", 1), ("visits", 1)),
+    ),
 )
 """With every verb within reach: for histories that fill every table. Its members rise, some purchases cost a step."""
 

@@ -74,6 +74,7 @@ STANDING: Final[Sequence[TableClause]] = (
     reversals.reversal,
     adjustments.adjustment,
     tiers.net_spend,
+    tiers.tier_count,
     tiers.tier_step,
 )
 """What is kept of a member beside its history, copied once for each."""

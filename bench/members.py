@@ -55,7 +55,7 @@ async def _copy_members(
         records=(
             (
                 *(int(id_[30:], 16), programme_id, uuid.UUID(id_), card(n), "active", "SH-001", enrolled_at),
-                *(0, head, enrolled_at, enrolled_at, due_at, "member", enrolled_at, None),
+                *(0, head, enrolled_at, enrolled_at, due_at, "member", enrolled_at, None, False),
             )
             for n, id_ in enumerate(ids)
         ),

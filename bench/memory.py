@@ -18,7 +18,7 @@ from bench.count import Count
 from bench.ground import prepared_ground
 from bench.load import wrk
 from bench.measures import CORES, MANY
-from bench.processors import PROC
+from bench.processors import PROC, resident_mb
 from loyalty.operations.resolve import REMEMBERED
 
 MEMBERS: Final = REMEMBERED + 50_000
@@ -101,7 +101,7 @@ def _watched(pid: int, seconds: float) -> Iterator[_Sample]:
     """The server's processes, every second for as long as the load lasts."""
     began = told = time.monotonic()
     while (now := time.monotonic()) - began < seconds:
-        sizes = {child: mb for child in (pid, *_children(pid)) if (mb := _resident_mb(child)) > A_SERVER_MB}
+        sizes = {child: mb for child in (pid, *_children(pid)) if (mb := resident_mb(child)) > A_SERVER_MB}
         yield from (_Sample(child, now - began, mb) for child, mb in sizes.items())
         if now - told >= TOLD_EVERY_S:
             told = now
@@ -111,16 +111,6 @@ def _watched(pid: int, seconds: float) -> Iterator[_Sample]:
 
 def _children(pid: int) -> list[int]:
     return [int(child) for child in (PROC / str(pid) / "task" / str(pid) / "children").read_text().split()]
-
-
-def _resident_mb(pid: int) -> float:
-    """Memory that is really there, shared libraries included; 0 for a process that has just ended."""
-    try:
-        told = (PROC / str(pid) / "status").read_text()
-    except FileNotFoundError:
-        return 0.0
-    [kilobytes] = [line.split()[1] for line in told.splitlines() if line.startswith("VmRSS:")] or ["0"]
-    return int(kilobytes) / 1024
 
 
 def _by_process(samples: Sequence[_Sample]) -> dict[int, list[_Sample]]:

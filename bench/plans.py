@@ -49,6 +49,8 @@ STOPPED: Final[Mapping[str, str]] = {
 """Statements that may walk without a key, and what stops them; how many rows they read is judged all the same."""
 READ_ALL: Final[Mapping[str, str]] = {
     "ledger.sums": "a trial balance adds up every posting of the programme, until sums are rolled up",
+    "transitions.of_tiers": "how members moved concerns every member, and every step since the span began",
+    "transitions.of_activity": "how alive members are concerns every member, and what each spent by month",
     "strays.strays": "each row of one bucket in 256 is looked at: that is what verifying is",
     "verify.count_beside": "the same",
 }

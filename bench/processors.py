@@ -88,3 +88,13 @@ def _ours() -> int:
         total += ticks.get(process, 0)
         waiting.extend(children.get(process, ()))
     return total
+
+
+def resident_mb(pid: int) -> float:
+    """Memory that is really there, shared libraries included; 0 for a process that has just ended."""
+    try:
+        told = (PROC / str(pid) / "status").read_text()
+    except FileNotFoundError:
+        return 0.0
+    [kilobytes] = [line.split()[1] for line in told.splitlines() if line.startswith("VmRSS:")] or ["0"]
+    return int(kilobytes) / 1024

@@ -121,6 +121,8 @@ async def _write(service: Service, programme: Programme, till: _Client, second: 
     await till.post("/v1/accruals/bulk", {"items": [_grant(member, 5) for _ in range(A_FULL_BULK)]})
     await till.post("/v1/accruals", _order({"number": await _number(till, member)}, TOP_TIER))
     await till.post("/v1/accruals", _grant(member, 100), dry_run="true")
+    for tier in ("silver", "gold"):
+        await till.post(f"/v1/members/{member}/tier-grants", {"tier": tier, "reason": "tour", "approved_by": "tour"})
     early = _order({"id": member}, 20_000)
     back = {"accrual": {"source": early["source"], "reference": early["reference"]}, "full": True, **_origin()}
     await till.post("/v1/returns", back)
@@ -233,6 +235,7 @@ async def _read(till: _Client, member: str) -> None:
     await till.get("/v1/entries", source=named["source"], reference=named["reference"], limit=PAGE)
     await till.get("/v1/events", limit=PAGE)
     await till.get("/v1/ledger/trial-balance")
+    await till.get("/v1/analytics/tier-transitions", **days)
 
 
 async def _verify(service: Service, programme: Programme) -> None:

@@ -15,9 +15,10 @@ from loyalty.domain.entries import Entry
 from loyalty.domain.holds import Hold
 from loyalty.domain.identities import Identity
 from loyalty.domain.ids import FactId
+from loyalty.domain.ladder import Ladder, Rung
 from loyalty.domain.lots import Lot, LotState
 from loyalty.domain.members import Status
-from loyalty.domain.programme import Expiry, Lifespan, Programme, Rung, Shortfall, Wallet
+from loyalty.domain.programme import Expiry, Lifespan, Programme, Shortfall, Wallet
 from loyalty.domain.reservations import reservation_of
 from loyalty.domain.state import Moment, State
 from loyalty.operations.command import Command, Receipt
@@ -102,7 +103,7 @@ def programme_of(rules: Rules) -> Programme:
     return a_programme(
         *(Wallet(rule.name, rule.points, rule.unit, rule.pending, expiry(rule), 1) for rule in rules.wallets),
         calendar=Calendar(ZoneInfo(rules.zone), rules.cutover),
-        ladder=tuple(Rung(*rung) for rung in rules.ladder),
+        ladder=Ladder(tuple(Rung(*rung) for rung in rules.ladder)),
         hold_grace=rules.hold_grace,
         refund_grace_days=rules.refund_grace_days,
         return_shortfall=Shortfall(rules.shortfall),

@@ -16,9 +16,10 @@ from loyalty.domain.earning import Order
 from loyalty.domain.entries import Because, Entry
 from loyalty.domain.holds import HOLDS, Hold
 from loyalty.domain.ids import EntryId, FactId, LotId, MemberId, Mint
+from loyalty.domain.ladder import Ladder, Rung
 from loyalty.domain.lots import LOTS, OPEN_LOTS, Lot, LotState, open_lot
 from loyalty.domain.members import GENESIS, MEMBERS, Member, Status, watch
-from loyalty.domain.programme import Expiry, Lifespan, Programme, Rung, Wallet
+from loyalty.domain.programme import Expiry, Lifespan, Programme, Wallet
 from loyalty.domain.refusals import Refusal
 from loyalty.domain.reservations import reservation_of
 from loyalty.domain.returns import ReturnedLine, bought_on
@@ -80,7 +81,7 @@ def a_programme(*wallets: Wallet, calendar: Calendar | None = None, **changes: A
         currency="CNY",
         calendar=calendar or a_calendar(),
         wallets={wallet.name: wallet for wallet in wallets or (a_wallet(),)},
-        ladder=(Rung("member", 0),),
+        ladder=Ladder((Rung("member", 0),)),
     )
     return programme._replace(**changes)
 

@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from loyalty.domain.books import ACCOUNTS
 from loyalty.domain.ids import FactId
-from loyalty.domain.programme import Expiry, Lifespan, Programme, Rung
+from loyalty.domain.ladder import Ladder, Rung
+from loyalty.domain.programme import Expiry, Lifespan, Programme
 from loyalty.domain.state import Moment
 from loyalty.operations.command import Command
 from loyalty.operations.door import Answer, Submission
@@ -63,7 +64,7 @@ async def test_whatever_races_every_sum_and_every_law_holds(
     struck = await programme(
         a_wallet("points", pending=days(7), expiry=Expiry(Lifespan.YEAR_END, 1)),
         a_wallet("coins", points=2, expiry=Expiry(Lifespan.MONTHS, 1)),
-        ladder=(Rung("member", 0), Rung("silver", 2_000_00), Rung("gold", 10_000_00)),
+        ladder=Ladder((Rung("member", 0), Rung("silver", 2_000_00), Rung("gold", 10_000_00))),
     )
     begin = at("2026-01-01")
     for n in range(MEMBERS):

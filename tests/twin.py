@@ -686,6 +686,7 @@ class World:
     def came_back(self, person: Person, back: Return) -> None:
         back.purchase.back.append(back)
         person.spent.append((back.purchase.day, -sum(part.amount for part in back.parts)))
+        person.until = self.lasts(person)
 
     def transfer(self, person: Person, fact: Fact) -> None:
         self.may_spend(person)
@@ -907,33 +908,46 @@ class World:
     # --- tiers ---
 
     def climb(self, person: Person, year: int) -> None:
-        reached = self.reached(person, year)
-        until = self.start_of(date(year + 2, 1, 1))
+        """Up to the highest tier that a year from `year` on reaches and that would not have lapsed by now."""
+        now = self.day(person.place).year
         current = [tier for tier, _ in self.rules.ladder].index(person.tier)
-        if reached == 0 or until <= person.place:
-            return
-        if reached > current:
-            self.move(person, reached, person.place, until)
-        elif reached == current and person.until is not None:
-            person.until = max(person.until, until)
+        for place in range(len(self.rules.ladder) - 1, current, -1):
+            if any(
+                self.reaches(person, place, one) and self.lapses(person, place, one) >= now
+                for one in range(year, max(year, now) + 1)
+            ):
+                self.move(person, place, person.place)
+                break
+        person.until = self.lasts(person)
 
     def lapse(self, person: Person) -> None:
         assert person.until is not None
         last_year = self.day(person.until).year - 1
-        reached = self.reached(person, last_year)
-        until = self.start_of(date(last_year + 2, 1, 1)) if reached else None
-        self.move(person, reached, person.until, until)
+        person.place = max(person.place, person.until)
+        place = max(n for n in range(len(self.rules.ladder)) if n == 0 or self.reaches(person, n, last_year))
+        self.move(person, place, person.until)
+        person.until = self.lasts(person)
 
-    def move(self, person: Person, place: int, when: datetime, until: datetime | None) -> None:
+    def move(self, person: Person, place: int, when: datetime) -> None:
         tier, _ = self.rules.ladder[place]
-        if tier != person.tier:
-            person.steps.append((person.tier, tier, when))
-            person.tier, person.since = tier, when
-        person.until = until
+        person.steps.append((person.tier, tier, when))
+        person.tier, person.since = tier, when
 
-    def reached(self, person: Person, year: int) -> int:
+    def lasts(self, person: Person) -> datetime | None:
+        """To the end of the first year, this one or later, that does not earn the tier again."""
+        place = [tier for tier, _ in self.rules.ladder].index(person.tier)
+        if place == 0:
+            return None
+        return self.start_of(date(self.lapses(person, place, self.day(person.place).year) + 1, 1, 1))
+
+    def lapses(self, person: Person, place: int, year: int) -> int:
+        while self.reaches(person, place, year):
+            year += 1
+        return year
+
+    def reaches(self, person: Person, place: int, year: int) -> bool:
         spent = sum(amount for day, amount in person.spent if day.year == year)
-        return max(n for n, (_, cost) in enumerate(self.rules.ladder) if spent >= cost or n == 0)
+        return spent >= self.rules.ladder[place][1]
 
     # --- the calendar ---
 

@@ -21,7 +21,8 @@ from bench.chaos.server import Server, a_lasting_port, is_free, started
 from bench.chaos.verbs import LIMIT, OFFLINE, UNITS
 from loyalty.api.access import SCOPES_OF_ROLE, new_key
 from loyalty.domain.calendar import Calendar
-from loyalty.domain.programme import Expiry, Lifespan, Programme, Rung, Wallet
+from loyalty.domain.ladder import Ladder, Rung
+from loyalty.domain.programme import Expiry, Lifespan, Programme, Wallet
 from loyalty.embedded import EmbeddedPostgres
 from loyalty.store import migrations, seeding
 from loyalty.store.sealing import Sealer
@@ -45,7 +46,7 @@ PROGRAMME = Programme(
         "points": Wallet("points", 1, UNITS["points"], _PENDING, Expiry(Lifespan.MONTHS, 12), 1),
         "coins": Wallet("coins", 1, UNITS["coins"], _PENDING, Expiry(Lifespan.NEVER_ENDS), 1),
     },
-    ladder=(Rung("member", 0), Rung("silver", 1_000_00), Rung("gold", 50_000_00)),
+    ladder=Ladder((Rung("member", 0), Rung("silver", 1_000_00), Rung("gold", 50_000_00))),
     forced_sources=frozenset({OFFLINE}),
     hold_grace=timedelta(seconds=3),
     refund_grace_days=2,

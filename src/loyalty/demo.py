@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from loyalty.domain.calendar import Calendar
-from loyalty.domain.programme import Expiry, Lifespan, Programme, Rung, Wallet
+from loyalty.domain.ladder import Ladder, Rung
+from loyalty.domain.programme import Expiry, Lifespan, Programme, Wallet
 
 DEMO = Programme(
     id=0,
@@ -21,7 +22,7 @@ DEMO = Programme(
             point_value=1,
         )
     },
-    ladder=(Rung("member", 0), Rung("silver", 1_000_00), Rung("gold", 5_000_00)),
+    ladder=Ladder((Rung("member", 0), Rung("silver", 1_000_00), Rung("gold", 5_000_00))),
     forced_sources=frozenset({"pos-offline"}),
     hold_grace=timedelta(minutes=10),
     refund_grace_days=14,
@@ -45,7 +46,7 @@ REAL_YEAR = Programme(
             point_value=1,
         )
     },
-    ladder=(Rung("member", 0), Rung("silver", 1_000_00), Rung("gold", 3_000_00)),
+    ladder=Ladder((Rung("member", 0), Rung("silver", 1_000_00), Rung("gold", 3_000_00))),
     fixed_now=datetime(2018, 1, 1, 9, 59, 59, tzinfo=UTC),
 )
 """The year 2017 of a grocery chain: a point per whole dollar, pending 7 days, good for three months."""

@@ -41,6 +41,8 @@ ROUTES = {
     ("GET", "/v1/members/{id}"): "members:read",
     ("GET", "/v1/members/{id}/balance"): "members:read",
     ("GET", "/v1/members/{id}/tier"): "members:read",
+    ("POST", "/v1/members/{id}/tier-grants"): "members:manage",
+    ("POST", "/v1/members/{id}/tier-grants/end"): "members:manage",
     ("GET", "/v1/members/{id}/entries"): "members:read",
     ("GET", "/v1/members/{id}/lots"): "members:read",
     ("GET", "/v1/members/{id}/statement"): "members:read",
@@ -48,6 +50,7 @@ ROUTES = {
     ("GET", "/v1/entries/{id}"): "members:read",
     ("GET", "/v1/entries/{id}/explanation"): "members:read",
     ("GET", "/v1/events"): "events:read",
+    ("GET", "/v1/analytics/tier-transitions"): "analytics:read",
     ("GET", "/v1/earning-rules"): "rules:read",
     ("POST", "/v1/earning-rules"): "rules:write",
     ("GET", "/v1/earning-rules/{id}"): "rules:read",
@@ -124,6 +127,8 @@ def sample(method: str, path: str, member: dict[str, Any], entry: str) -> tuple[
         "/v1/transfers": {**a_redemption(member, 1), "from": named(member), "to": named(member)},
         "/v1/adjustments": {**a_grant(member), "reason": "r"},
         "/v1/members/{id}": {"status": "active"},
+        "/v1/members/{id}/tier-grants": {"tier": "gold", "reason": "r", "approved_by": "a"},
+        "/v1/members/{id}/tier-grants/end": {"reason": "r", "approved_by": "a"},
         "/v1/reviews/{id}/resolve": {"reason": "r"},
         "/v1/members/{id}/identities": {"identity": {"channel": "wechat", "type": "openid", "value": "oX1"}},
         "/v1/members/resolve": {"member": named(member)},
@@ -138,6 +143,7 @@ def sample(method: str, path: str, member: dict[str, Any], entry: str) -> tuple[
     id_ = f"{prefix}_{entry.removeprefix('ent_')}" if prefix else member["id"]
     queries = {
         "/v1/entries": "?source=crm&reference=R-1",
+        "/v1/analytics/tier-transitions": "?from=2026-11-01&to=2026-11-30",
         "/v1/members/{id}/statement": "?from=2026-11-01&to=2026-11-30",
     }
     content = orjson.dumps(bodies.get(path, {})) if method in ("POST", "PATCH") else None
@@ -196,6 +202,8 @@ async def test_a_programme_sees_and_moves_nothing_of_another(a_shop: ShopFactory
             accepted(answer)
         case ("POST", "/v1/accruals/bulk"):
             assert [one["status"] for one in answer.json()["results"]] == [404]
+        case ("GET", "/v1/analytics/tier-transitions"):
+            assert answer.json()["members"] == 0
         case ("GET", "/v1/ledger/trial-balance"):
             assert answer.json()["debit_total"] == 0
         case ("GET", "/v1/events" | "/v1/entries" | "/v1/parked" | "/v1/reviews" | "/v1/earning-rules"):

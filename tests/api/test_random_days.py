@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from bench.rules import publish_at_once
 from loyalty.api import holds, members, writing
 from loyalty.api.service import Service
+from loyalty.domain.ladder import Down, Ladder, Pending, Period, Returns, Rung, Steps, Up, Window
 from loyalty.domain.programme import Expiry, Lifespan, Shortfall
 from loyalty.domain.rules import Base, Bonus, Cap, CapPer, Multiplier, OnReturn, Rounding, Rule
 from loyalty.operations.verify import verify
@@ -167,6 +168,17 @@ class Days:
         status = self.chance.choice(["active"] * 6 + ["earn_only", "frozen"])
         return await patched(self.desk, f"/v1/members/{member['id']}", {"status": status})
 
+    async def appoint(self, member: dict[str, Any], now: datetime) -> httpx2.Response:
+        """A tier is given by hand, or taken back."""
+        why = {"reason": "a good customer", "approved_by": "desk-7"}
+        path = f"/v1/members/{member['id']}/tier-grants"
+        if self.chance.random() < 0.3:
+            return await self.desk.post(f"{path}/end", why)
+        days = self.chance.choice([None, 1, 40, 200])
+        until = {} if days is None else {"until": (now + timedelta(days=days)).isoformat()}
+        tier, locked = self.chance.choice(["member", "silver", "gold"]), self.chance.random() < 0.5
+        return await self.desk.post(path, {**why, **until, "tier": tier, "locked": locked})
+
     async def leave(self, member: dict[str, Any], now: datetime) -> httpx2.Response | None:
         if self.chance.random() < 0.8:
             return None
@@ -189,7 +201,7 @@ VERBS_AT_ONCE: list[Verb] = [
     *(Days.sale, Days.sale, Days.grant, Days.grant, Days.redeem, Days.force, Days.refund, Days.refund),
     *(Days.hold, Days.hold, Days.capture, Days.release, Days.give_back, Days.give_back, Days.give_away),
     Days.move,
-    *(Days.adjust, Days.decide, Days.restrict, Days.leave),
+    *(Days.adjust, Days.decide, Days.restrict, Days.leave, Days.appoint),
 ]
 VERBS = [*VERBS_AT_ONCE, Days.look]
 
@@ -203,6 +215,34 @@ RULES: tuple[Rule, ...] = (
     Cap("daily", "points", 250, CapPer.DAY),
     Cap("monthly", "points", 900, CapPer.MONTH),
     Cap("ever", "points", 2_000, CapPer.MEMBER),
+)
+
+
+RUNGS = (Rung("member", 0), Rung("silver", 200, 120), Rung("gold", 700))
+LADDERS = (
+    Ladder((Rung("member", 0), Rung("silver", 300_00), Rung("gold", 900_00, 600_00))),
+    Ladder(
+        RUNGS,
+        metric=(("points.points", 1),),
+        window=Window(Period.ROLLING, 3),
+        down=Down.ONE_STEP,
+        grace_days=20,
+        pending=Pending.MATURING,
+    ),
+    Ladder(
+        RUNGS,
+        metric=(("visits", 40), ("points.points", 1)),
+        window=Window(Period.TIER_ANNIVERSARY),
+        returns=Returns.DEMOTE,
+    ),
+    Ladder(
+        RUNGS,
+        metric=(("points.points", 1), ("net_spend", 1)),
+        window=Window(Period.JOIN_ANNIVERSARY),
+        returns=Returns.PROTECT,
+        up_steps=Steps.ONE,
+    ),
+    Ladder(RUNGS, metric=(("points.points", 2),), window=Window(Period.CALENDAR_MONTH), up=Up.NEXT_PERIOD),
 )
 
 
@@ -223,6 +263,7 @@ async def test_whatever_happens_over_two_years_every_sum_holds(
         adjustment_limit=100,
         return_shortfall=list(Shortfall)[seed % 3],
         refund_grace_days=[0, 14][seed % 2],
+        ladder=LADDERS[seed % len(LADDERS)],
         hold_grace=[timedelta(minutes=10), timedelta(days=20)][seed // 2 % 2],
     )
     service: Service = app.state.service

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from loyalty.domain.programme import Rung
+from loyalty.domain.ladder import Ladder, Rung
 from loyalty.domain.publishing import NOTICE
 from tests.api.conftest import Client, Shop, ShopFactory, a_reassignment, a_return, accepted, an_order, refused
 
@@ -29,7 +29,7 @@ WELCOME = {"kind": "bonus", "id": "first", "wallet": "points", "points": 500, "w
 @pytest_asyncio.fixture(loop_scope="session")
 async def shop(a_shop: ShopFactory) -> Shop:
     """A shop whose clock stands still, so that rules can be published for the past."""
-    return await a_shop(fixed_now=NOON, ladder=(Rung("member", 0), Rung("gold", 100_000)))
+    return await a_shop(fixed_now=NOON, ladder=Ladder((Rung("member", 0), Rung("gold", 100_000))))
 
 
 @pytest.fixture

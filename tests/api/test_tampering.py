@@ -23,7 +23,7 @@ from loyalty.operations.verify import verify
 from loyalty.store.database import Database
 from loyalty.store.verify import EVERY_BUCKET
 from tests.api.conftest import Contract, Shop, keys_for
-from tests.api.test_verify_every_verb import a_day_of_every_verb
+from tests.api.test_verify_every_verb import OF_EVERY_VERB, a_day_of_every_verb
 from tests.conftest import kept_programme
 
 NOWHERE_ELSE = "nothing else keeps it"
@@ -72,7 +72,8 @@ NOT_THE_LEDGERS = {"programme", "api_key", "alembic_version"}
 TABLES = (
     *("cap_use", "code_use", "rule_draft", "rule_version"),
     *("adjustment", "book", "consent", "draw", "entry", "event", "hold", "identity", "lot", "member", "net_spend"),
-    *("parked_event", "person", "posting", "reference", "replay", "reversal", "review", "tier_step"),
+    *("parked_event", "person", "posting", "reference", "replay", "reversal", "review"),
+    *("tier_count", "tier_grant", "tier_step"),
 )
 A_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 CHANGED_BY_TYPE = {
@@ -217,7 +218,7 @@ async def _last_of_key(connection: AsyncConnection, table: str) -> str:
 async def ground(
     owner: AsyncEngine, http: httpx2.AsyncClient, contract: Contract, app: FastAPI
 ) -> AsyncIterator[Ground]:
-    programme = await kept_programme(owner, DEMO._replace(adjustment_limit=100, currency="CNY"))
+    programme = await kept_programme(owner, DEMO._replace(**OF_EVERY_VERB))
     shop = Shop(programme, http, contract, await keys_for(owner, programme))
     await a_day_of_every_verb(shop, app, owner)
     ground = Ground(owner, app.state.service.database, shop, await kept_programme(owner, DEMO))

@@ -11,15 +11,25 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bench.rules import publish_at_once
 from loyalty.api.service import Service
+from loyalty.domain.ladder import Ladder, Rung
 from loyalty.domain.rules import Base, Bonus, Cap, CapPer
 from loyalty.operations.verify import verify
 from loyalty.worker.parked import cure_parked
 from tests.api.conftest import Shop, ShopFactory, accepted, an_order
 
+OF_EVERY_VERB: dict[str, Any] = {
+    "transfers": True,
+    "adjustment_limit": 100,
+    "ladder": Ladder(
+        (Rung("member", 0), Rung("silver", 1_000_00), Rung("gold", 5_000_00)), metric=(("net_spend", 1), ("visits", 1))
+    ),
+}
+"""Settings under which a day can fill every table."""
+
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def day(a_shop: ShopFactory, app: FastAPI, owner: AsyncEngine) -> Shop:
-    return await a_day_of_every_verb(await a_shop(transfers=True, adjustment_limit=100), app, owner)
+    return await a_day_of_every_verb(await a_shop(**OF_EVERY_VERB), app, owner)
 
 
 async def a_day_of_every_verb(shop: Shop, app: FastAPI, owner: AsyncEngine) -> Shop:
@@ -82,6 +92,10 @@ async def a_day_of_every_verb(shop: Shop, app: FastAPI, owner: AsyncEngine) -> S
     assert (await till.post("/v1/accruals", an_order(still, reference="waiting"))).status_code == 202
     shown = accepted(await shop.client("app").get(f"/v1/members/{anna['id']}/code"))["code"]
     await shop.gives({"code": shown}, 1, reference="by code")
+    why = {"reason": "r", "approved_by": "desk"}
+    accepted(await desk.post(f"/v1/members/{anna['id']}/tier-grants", {**why, "tier": "gold"}))
+    accepted(await desk.post(f"/v1/members/{ben['id']}/tier-grants", {**why, "tier": "gold"}))
+    accepted(await desk.post(f"/v1/members/{ben['id']}/tier-grants/end", why))
     await _by_published_rules(shop, service)
     return shop
 

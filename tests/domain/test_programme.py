@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from loyalty.domain.programme import CLOCK_TOLERANCE, Expiry, Lifespan, Programme, Rung, Shortfall, Wallet
+from loyalty.domain.ladder import Ladder, Rung
+from loyalty.domain.programme import CLOCK_TOLERANCE, Expiry, Lifespan, Programme, Shortfall, Wallet
 from loyalty.domain.refusals import OccursInFuture
 from tests.makers import a_programme, a_wallet, at, days
 
@@ -16,8 +17,8 @@ INSTANT = timedelta(microseconds=1)
 @pytest.mark.parametrize(
     "changes",
     [
-        {"ladder": (FREE,)},
-        {"ladder": (FREE, SILVER, GOLD)},
+        {"ladder": Ladder((FREE,))},
+        {"ladder": Ladder((FREE, SILVER, GOLD))},
         {"hold_grace": days(0), "refund_grace_days": 0, "adjustment_limit": 0, "parked_days": 0},
         {"adjustment_limit": None},
         {"hold_grace": INSTANT, "refund_grace_days": 1, "adjustment_limit": 1, "parked_days": 1},
@@ -36,12 +37,12 @@ def test_settings_that_agree_are_the_programme_itself(changes: dict[str, Any]) -
         ({"currency": "CN"}, "currency"),
         ({"wallets": {}}, "at least one wallet"),
         ({"wallets": {"points": a_wallet(), "miles": a_wallet("miles", unit=0)}}, "positive unit"),
-        ({"ladder": ()}, "lowest rung"),
-        ({"ladder": (Rung("member", 1),)}, "lowest rung"),
-        ({"ladder": (SILVER, GOLD)}, "lowest rung"),
-        ({"ladder": (FREE, SILVER, Rung("gold", 100))}, "cost more"),
-        ({"ladder": (FREE, GOLD, SILVER)}, "cost more"),
-        ({"ladder": (FREE, SILVER, Rung("silver", 101))}, "name of its own"),
+        ({"ladder": Ladder(())}, "lowest rung"),
+        ({"ladder": Ladder((Rung("member", 1),))}, "lowest rung"),
+        ({"ladder": Ladder((SILVER, GOLD))}, "lowest rung"),
+        ({"ladder": Ladder((FREE, SILVER, Rung("gold", 100)))}, "cost more"),
+        ({"ladder": Ladder((FREE, GOLD, SILVER))}, "cost more"),
+        ({"ladder": Ladder((FREE, SILVER, Rung("silver", 101)))}, "name of its own"),
         ({"hold_grace": -INSTANT}, "negative"),
         ({"refund_grace_days": -1}, "negative"),
         ({"adjustment_limit": -1}, "negative"),
@@ -88,7 +89,7 @@ def test_a_wallet_that_makes_no_sense_is_refused(wallet: Wallet, said: str) -> N
 
 
 def test_what_is_not_set_is_strict_or_off() -> None:
-    plain = Programme(1, "p", "EUR", a_programme().calendar, {"points": a_wallet()}, (FREE,))
+    plain = Programme(1, "p", "EUR", a_programme().calendar, {"points": a_wallet()}, Ladder((FREE,)))
     assert plain.fixed_now is None
     assert plain.minimum_age == 14
     assert (plain.hold_grace, plain.refund_grace_days) == (days(0), 0)

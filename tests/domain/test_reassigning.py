@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from loyalty.domain.books import Balance, Book
+from loyalty.domain.ladder import Ladder, Rung
 from loyalty.domain.members import Status
-from loyalty.domain.programme import Expiry, Lifespan, Programme, Rung, Shortfall
+from loyalty.domain.programme import Expiry, Lifespan, Programme, Shortfall
 from loyalty.domain.returns import MOST_MOVES
 from loyalty.operations.returns import Returned
 from tests.domain.test_returns import WALLETS, selling
@@ -100,7 +101,7 @@ def test_a_line_that_came_back_before_is_not_unknown_afterwards() -> None:
 
 
 def test_the_purchase_counts_for_the_tier_of_who_made_it_in_the_year_it_was_made() -> None:
-    ladder = (Rung("member", 0), Rung("silver", 100_00))
+    ladder = Ladder((Rung("member", 0), Rung("silver", 100_00)))
     desk, anna, ben, bought = wrong_card(programme=a_programme(a_wallet(), ladder=ladder))
     assert desk.member(anna).tier == "silver"
     moved = desk.reassigns(bought, ben, "2027-02-01")

@@ -39,6 +39,7 @@ FROZEN = """
     transfers_not_allowed
     under_age
     unknown_line
+    unknown_tier
     unknown_wallet
 """
 CURABLE = """
@@ -51,6 +52,7 @@ CURABLE = """
     identity_not_found
     identity_taken
     member_not_found
+    no_tier_granted
     occurred_at_in_future
     parked_not_found
     purchase_reassigned

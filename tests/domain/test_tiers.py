@@ -1,25 +1,35 @@
 """The ladder: up at once, kept to the end of the next year, then whatever that year earned."""
 
+from typing import Any
+
 import pytest
 
-from loyalty.domain.ids import EntryId, MemberId
-from loyalty.domain.members import MEMBERS
-from loyalty.domain.programme import Programme, Rung
-from loyalty.domain.state import Need, State
+from loyalty.domain.climbing import Tenure
+from loyalty.domain.entries import Because
+from loyalty.domain.ids import MemberId
+from loyalty.domain.ladder import Ladder, Pending, Returns, Rung
+from loyalty.domain.programme import Programme
+from loyalty.domain.refusals import DatesContradict, NoTierGranted, Refusal, UnknownTier
+from loyalty.domain.state import State
 from loyalty.domain.tiers import (
-    NET_SPEND,
+    COUNTED,
+    COUNTS,
+    HAS_BOUGHT,
+    Count,
+    TierGrant,
     TierStep,
-    add_net_spend,
-    kept_until,
-    lapse,
-    net_spend,
-    place_of,
-    reached,
-    rise,
+    buckets,
+    climber_of,
+    keep_counts,
+    next_change,
+    review,
 )
+from loyalty.operations.command import Receipt
+from loyalty.operations.door import Answer
+from loyalty.operations.grant_tier import EndTierGrant, GrantTier
 from tests.makers import NEVER, Desk, a_calendar, a_draft, a_member_id, a_programme, a_wallet, at, day, days
 
-LADDER = (Rung("member", 0), Rung("silver", 1000_00), Rung("gold", 3000_00))
+LADDER = Ladder((Rung("member", 0), Rung("silver", 1000_00), Rung("gold", 3000_00)))
 
 
 def climbing(**wallet: object) -> Programme:
@@ -30,30 +40,9 @@ def told(steps: list[TierStep]) -> list[tuple[str, str, str]]:
     return [(step.from_tier, step.to_tier, step.occurred_at.date().isoformat()) for step in steps]
 
 
-@pytest.mark.parametrize(
-    ("spent", "tier"),
-    [
-        (-1, "member"),
-        (0, "member"),
-        (999_99, "member"),
-        (1000_00, "silver"),
-        (2999_99, "silver"),
-        (3000_00, "gold"),
-        (10**12, "gold"),
-    ],
-)
-def test_net_spend_reaches_a_tier_at_its_exact_amount(spent: int, tier: str) -> None:
-    assert LADDER[reached(LADDER, spent)].tier == tier
-
-
 def test_a_tier_that_left_the_ladder_counts_as_the_lowest() -> None:
-    assert place_of(LADDER, "gold") == 2
-    assert place_of(LADDER, "platinum") == 0
-
-
-def test_a_tier_is_kept_to_the_end_of_the_next_year_of_business_days() -> None:
-    programme = a_programme(calendar=a_calendar("Asia/Shanghai", 4))
-    assert kept_until(programme, 2026) == at("2027-12-31 20:00")
+    assert LADDER.place("gold") == 2
+    assert LADDER.place("platinum") == 0
 
 
 def test_a_member_rises_with_the_purchase_that_reaches_the_tier() -> None:
@@ -174,58 +163,231 @@ def events_of(desk: Desk, member_id: MemberId) -> list[str]:
     return [fact.type for fact in desk.state.facts if hasattr(fact, "type") and fact.member_id == member_id]
 
 
-def test_net_spend_is_counted_in_its_month_and_in_its_year() -> None:
-    state, anna = State(), a_member_id(1)
-    assert net_spend(state, anna, 2026) == 0
-    for when, amount in (("2026-01-31", 100), ("2026-01-01", 20), ("2026-02-01", 3), ("2027-01-01", 4000)):
-        add_net_spend(state, anna, day(when), amount)
-    assert state.own(NET_SPEND) == [
-        ((anna, day("2026-01-01")), 120),
-        ((anna, day("2026-02-01")), 3),
-        ((anna, day("2027-01-01")), 4000),
-    ]
-    assert [net_spend(state, anna, year) for year in (2025, 2026, 2027)] == [0, 123, 4000]
+def test_a_return_brings_the_next_review_forward() -> None:
+    desk = Desk(climbing())
+    anna = desk.enrols()
+    bought = desk.buys(anna, 1000_00, "2026-02-01")
+    assert desk.member(anna).tier_until == at("2028-01-01 00:00")
+    desk.returns(bought, "2026-03-01")
+    assert desk.member(anna).tier == "silver"
+    assert desk.member(anna).tier_until == at("2027-01-01 00:00")
 
 
-def test_a_need_that_names_no_points_asks_for_no_lots() -> None:
-    assert Need(NET_SPEND, (a_member_id(1), day("2026-01-01"))).points == 0
-
-
-@pytest.mark.parametrize(
-    ("year", "spent", "place"),
-    [
-        (2025, 1000_00, "2026-06-01"),  # its term would end before the one that runs
-        (2026, 1000_00, "2028-01-01 00:00"),  # its term would end in this very instant
-        (2026, 999_99, "2026-06-01"),
-    ],
-)
-def test_spend_that_brings_no_later_term_changes_nothing(year: int, spent: int, place: str) -> None:
-    until = at("2028-01-01 00:00")
-    below = a_draft(
-        programme=climbing(), tier="silver", effective_at=at(place), tier_until=until, due_at=at("2026-07-01")
-    )
-    add_net_spend(below, a_member_id(1), day(f"{year}-05-01"), spent)
-    draft = below.over()
-    rise(draft, a_member_id(1), year=year, entry_id=EntryId("e"))
-    assert (draft.rows, draft.facts) == ({}, [])
-
-
-def test_a_member_on_the_lowest_rung_has_no_term_to_be_watched_for() -> None:
-    draft = a_draft(programme=climbing())
-    rise(draft, a_member_id(1), year=2026, entry_id=EntryId("e"))
-    assert draft.rows[MEMBERS, a_member_id(1)].due_at is None
-
-
-def test_a_tier_that_the_last_year_earned_again_goes_on_without_a_step() -> None:
-    draft = a_draft(programme=climbing(), tier="silver", tier_until=at("2028-01-01 00:00"))
-    add_net_spend(draft, a_member_id(1), day("2027-05-01"), 1000_00)
-    lapse(draft, a_member_id(1))
-    assert draft.rows[MEMBERS, a_member_id(1)].tier_until == at("2029-01-01 00:00")
-    assert draft.facts == []
+def test_a_review_is_a_fact_of_the_members_history_and_nothing_takes_effect_before_it() -> None:
+    desk = Desk(climbing(pending=days(0)))
+    anna = desk.enrols()
+    desk.buys(anna, 1000_00, "2026-02-01")
+    desk.settles(anna, "2028-01-05")
+    assert desk.member(anna).effective_at == at("2028-01-01 00:00")
+    desk.buys(anna, 10_00, "2027-12-31")
+    assert desk.entries(anna)[-1].effective_at == at("2028-01-01 00:00")
 
 
 def test_a_step_is_recorded_no_earlier_than_what_the_member_knows() -> None:
     late = at("2028-02-01")
     draft = a_draft(programme=climbing(), tier="silver", tier_until=at("2028-01-01 00:00"), recorded_at=late)
-    lapse(draft, a_member_id(1))
+    review(draft, a_member_id(1), at("2028-01-01 00:00"))
     assert [fact.recorded_at for fact in draft.facts] == [late, late]
+
+
+def test_what_is_counted_is_kept_by_metric_and_bucket() -> None:
+    state, anna = State(), a_member_id(1)
+    counts = [Count("net_spend", day(text), amount) for text, amount in (("2026-01-31", 100), ("2026-02-01", 3))]
+    keep_counts(state, anna, buckets(LADDER, [*counts, Count("net_spend", day("2026-01-01"), 20)]))
+    assert state.own(COUNTED) == [
+        ((anna, "net_spend", day("2026-01-01")), 120),
+        ((anna, "net_spend", day("2026-02-01")), 3),
+    ]
+    assert state.get(COUNTS, (anna, "net_spend")) == ((day("2026-01-01"), 120), (day("2026-02-01"), 3))
+    assert state.get(HAS_BOUGHT, anna)
+
+
+# --- what counts ---------------------------------------------------------------------------------------------
+
+
+def on(metric: str, **choices: object) -> Programme:
+    """Silver at 10 of the metric, gold at 30; points of two wallets, a unit each."""
+    ladder = Ladder((Rung("member", 0), Rung("silver", 10), Rung("gold", 30)), metric=((metric, 1),), **choices)  # type: ignore[arg-type]
+    return a_programme(a_wallet(pending=days(7)), a_wallet("growth", unit=1000), ladder=ladder)
+
+
+def test_visits_count_purchases_and_one_that_came_back_whole_was_none() -> None:
+    desk = Desk(
+        on("visits")._replace(ladder=on("visits").ladder._replace(rungs=(Rung("member", 0), Rung("silver", 2))))
+    )
+    anna = desk.enrols()
+    first = desk.buys(anna, 10, "2026-02-01")
+    desk.returns(first, "2026-02-02")
+    desk.buys(anna, 10, "2026-02-03")
+    assert desk.member(anna).tier == "member"
+    desk.buys(anna, 10, "2026-02-04")
+    assert desk.member(anna).tier == "silver"
+
+
+def test_growth_value_lifts_and_points_to_spend_do_not() -> None:
+    desk = Desk(on("points.growth"))
+    anna = desk.enrols()
+    desk.buys(anna, 99_99, "2026-02-01")
+    assert desk.member(anna).tier == "member"
+    desk.gives(anna, 1_000, "2026-02-01")
+    assert desk.member(anna).tier == "member"
+    desk.buys(anna, 10_00, "2026-02-02")
+    assert desk.member(anna).tier == "silver"
+
+
+def test_explicit_points_count_where_the_tier_goes_by_them() -> None:
+    desk = Desk(on("points.points"))
+    anna = desk.enrols()
+    desk.gives(anna, 10, "2026-02-01")
+    assert desk.member(anna).tier == "silver"
+
+
+@pytest.mark.parametrize(("pending", "lifted"), [(Pending.EARNING, "2026-02-01"), (Pending.MATURING, "2026-02-08")])
+def test_pending_points_count_on_earning_or_on_maturing(pending: Pending, lifted: str) -> None:
+    desk = Desk(on("points.points", pending=pending))
+    anna = desk.enrols()
+    desk.buys(anna, 10_00, "2026-02-01")
+    desk.settles(anna, "2026-03-01")
+    assert told(desk.steps(anna)) == [("member", "silver", lifted)]
+    assert desk.steps(anna)[0].entry_id in {entry.id for entry in desk.entries(anna)}
+
+
+def test_what_came_back_before_it_matured_never_counts() -> None:
+    desk = Desk(on("points.points", pending=Pending.MATURING))
+    anna = desk.enrols()
+    bought = desk.buys(anna, 10_00, "2026-02-01")
+    desk.returns(bought, "2026-02-03")
+    desk.buys(anna, 9_00, "2026-02-03")
+    desk.settles(anna, "2026-03-01")
+    assert desk.member(anna).tier == "member"
+    assert desk.state.get(COUNTS, (anna, "points.points")) == ((day("2026-02-01"), 9),)
+
+
+def test_what_came_back_after_it_matured_counts_less_in_the_month_in_which_it_did() -> None:
+    desk = Desk(on("points.points", pending=Pending.MATURING))
+    anna = desk.enrols()
+    bought = desk.buys(anna, 10_00, "2026-01-28")
+    desk.settles(anna, "2026-03-01")
+    assert desk.state.get(COUNTS, (anna, "points.points")) == ((day("2026-02-01"), 10),)
+    desk.returns(bought, "2026-03-02")
+    assert desk.state.get(COUNTS, (anna, "points.points")) == ((day("2026-02-01"), 0),)
+
+
+def test_a_mix_weighs_what_it_adds_up() -> None:
+    programme = on("visits")
+    ladder = programme.ladder._replace(metric=(("visits", 5), ("points.growth", 2)))
+    desk = Desk(programme._replace(ladder=ladder))
+    anna = desk.enrols()
+    desk.buys(anna, 10_00, "2026-02-01")  # 5 + 2
+    assert desk.member(anna).tier == "member"
+    desk.buys(anna, 0, "2026-02-02")  # 5 more
+    assert desk.member(anna).tier == "silver"
+
+
+def test_a_ladder_that_protects_keeps_what_was_bought_but_does_not_lift_by_what_came_back() -> None:
+    desk = Desk(on("net_spend", returns=Returns.PROTECT))
+    anna = desk.enrols()
+    bought = desk.buys(anna, 10, "2026-02-01")
+    desk.returns(bought, "2026-03-01")
+    assert desk.member(anna).tier_until == at("2028-01-01 00:00"), "kept as if nothing had come back"
+    desk.buys(anna, 25, "2026-04-01")
+    assert desk.member(anna).tier == "silver"
+
+
+def test_a_ladder_that_demotes_takes_the_tier_with_the_return() -> None:
+    desk = Desk(on("net_spend", returns=Returns.DEMOTE))
+    anna = desk.enrols()
+    desk.buys(anna, 12, "2026-02-01")
+    bought = desk.buys(anna, 20, "2026-02-02")
+    assert desk.member(anna).tier == "gold"
+    desk.returns(bought, "2026-03-01")
+    assert told(desk.steps(anna))[-1] == ("gold", "silver", "2026-03-01")
+    assert desk.steps(anna)[-1].entry_id == desk.entries(anna)[-1].id
+
+
+# --- given by hand -------------------------------------------------------------------------------------------
+
+
+def granted(desk: Desk, member_id: MemberId, when: str, tier: str, **how: Any) -> Answer:
+    until = how.pop("until", None)
+    command = GrantTier(
+        member_id,
+        tier,
+        until=None if until is None else at(until),
+        locked=how.pop("locked", False),
+        approved_by="desk-7",
+        fires_benefits=True,
+        because=Because(reason="a good customer"),
+        business_date=day(when[:10]),
+    )
+    return desk.does(command, at(when))
+
+
+def ended(desk: Desk, member_id: MemberId, when: str) -> Any:
+    return desk.does(EndTierGrant(member_id, "desk-7", Because(reason="over"), day(when[:10])), at(when)).outcome
+
+
+def test_a_granted_tier_holds_whatever_is_earned_until_it_ends() -> None:
+    desk = Desk(climbing())
+    anna = desk.enrols()
+    granted(desk, anna, "2026-02-01", "gold", until="2026-06-01 00:00")
+    assert told(desk.steps(anna)) == [("member", "gold", "2026-02-01")]
+    assert desk.steps(anna)[0].entry_id == desk.entries(anna)[-1].id
+    desk.buys(anna, 1000_00, "2026-03-01")
+    assert desk.member(anna).tier == "gold"
+    desk.settles(anna, "2026-07-01")
+    assert told(desk.steps(anna))[1:] == [("gold", "silver", "2026-06-01")]
+    member = desk.member(anna)
+    assert (member.tier_since, member.tier_until) == (at("2026-03-01"), at("2028-01-01 00:00"))
+
+
+def test_a_granted_tier_is_no_ceiling_unless_it_is_locked() -> None:
+    for locked, tier in ((False, "gold"), (True, "silver")):
+        desk = Desk(climbing())
+        anna = desk.enrols()
+        granted(desk, anna, "2026-02-01", "silver", locked=locked)
+        desk.buys(anna, 3000_00, "2026-03-01")
+        assert desk.member(anna).tier == tier
+        assert isinstance(ended(desk, anna, "2026-04-01"), Receipt)
+        assert desk.member(anna).tier == "gold"
+
+
+def test_a_member_can_be_locked_below_what_it_earns() -> None:
+    desk = Desk(climbing())
+    anna = desk.enrols()
+    desk.buys(anna, 3000_00, "2026-03-01")
+    granted(desk, anna, "2026-04-01", "member", locked=True, until="2026-05-01")
+    assert desk.member(anna).tier == "member"
+    desk.settles(anna, "2026-06-01")
+    assert told(desk.steps(anna))[-1] == ("member", "gold", "2026-05-01")
+
+
+def test_what_was_not_granted_cannot_end() -> None:
+    desk = Desk(climbing())
+    anna = desk.enrols()
+    assert isinstance(ended(desk, anna, "2026-02-01"), NoTierGranted)
+    granted(desk, anna, "2026-02-01", "gold", until="2026-03-01")
+    assert isinstance(ended(desk, anna, "2026-04-01"), NoTierGranted)
+
+
+@pytest.mark.parametrize(
+    ("tier", "until", "refusal"), [("platinum", None, UnknownTier), ("gold", "2026-01-31", DatesContradict)]
+)
+def test_a_grant_that_makes_no_sense_is_refused(tier: str, until: str | None, refusal: type[Refusal]) -> None:
+    desk = Desk(climbing())
+    anna = desk.enrols()
+    assert isinstance(granted(desk, anna, "2026-02-01", tier, until=until).outcome, refusal)
+
+
+def test_what_comes_next_is_told_as_things_are() -> None:
+    desk = Desk(climbing())
+    anna = desk.enrols()
+    desk.buys(anna, 3000_00, "2026-03-01")
+    member = desk.member(anna)
+    shown = Tenure(member.tier, member.tier_since, member.tier_until)
+    climber = climber_of(desk.state, desk.programme, member)
+    assert next_change(climber, None, shown) == (at("2028-01-01 00:00"), "member")
+    grant = TierGrant("silver", at("2028-06-01"), locked=False, earned=shown)
+    assert next_change(climber, grant, shown) == (at("2028-01-01 00:00"), "silver")
+    lasting = TierGrant("gold", None, locked=False, earned=shown)
+    assert next_change(climber, lasting, shown) == (None, "gold")

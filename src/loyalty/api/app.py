@@ -15,6 +15,7 @@ from starlette.responses import Response
 from loyalty.api import (
     accruals,
     adjustments,
+    analytics,
     codes,
     docs,
     entries,
@@ -32,6 +33,7 @@ from loyalty.api import (
     reviews,
     rules,
     statements,
+    tiers,
     transfers,
 )
 from loyalty.api.answers import ProblemAnswer
@@ -77,12 +79,14 @@ def create_app(settings: Settings) -> FastAPI:
         explanations.router,
         members.lean,
         members.router,
+        tiers.router,
         identities.router,
         statements.router,
         entries.router,
         parked.router,
         events.router,
         ledger.router,
+        analytics.router,
         health.router,
         docs.router,
     ):

@@ -1,4 +1,4 @@
-"""Members: enrol, read, balance, tier, entries, lots."""
+"""Members: enrol, read, balance, entries, lots."""
 
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -24,7 +24,6 @@ from loyalty.domain.ids import LotId, MemberId
 from loyalty.domain.members import Member, Status
 from loyalty.domain.persons import Person
 from loyalty.domain.refusals import IdentityTaken, MemberNotFound
-from loyalty.domain.tiers import place_of
 from loyalty.operations.command import Receipt
 from loyalty.operations.enrol import Enrol, Enrolled, Rejoin, new_card_number
 from loyalty.operations.membership import Close, SetStatus
@@ -133,26 +132,6 @@ class BalancesAnswer(Answer):
     wallets: dict[str, WalletAnswer]
 
 
-class NextTierAnswer(Answer):
-    """The tier above, and what is missing."""
-
-    tier: str
-    net_spend: int = Field(description="Minor units in the calendar year that reach it.")
-    missing: int = Field(description="Minor units still missing this year.")
-
-
-class TierAnswer(Answer):
-    """The member's tier: by net spend in the calendar year, up at once, kept to the end of the next year."""
-
-    tier: str
-    since: datetime
-    valid_through: date | None = Field(description="The last day of the tier unless it is earned again.")
-    year: int
-    net_spend: int = Field(description="Minor units spent this calendar year.")
-    currency: str
-    next: NextTierAnswer | None
-
-
 class LotsAnswer(Answer):
     """A page of open lots, by wallet and state in the order they fall due."""
 
@@ -236,11 +215,6 @@ async def balance(
     return _json({**_balances(at, found), **told})
 
 
-@router.get("/v1/members/{id}/tier", summary="Tier and progress", **reads(MEMBERS_READ, TierAnswer, 404))
-async def tier(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
-    return _json(_tier(call, await standing(call, path_member(id))))
-
-
 @router.get(
     "/v1/members/{id}/entries",
     summary="A member's entries, newest first",
@@ -287,7 +261,7 @@ async def change(call: Calling, id: str, body: StatusBody) -> Response:  # noqa:
     return await write(
         call,
         body,
-        find=_whom(id),
+        find=whom(id),
         command=lambda member_id, _: SetStatus(member_id, Status(body.status)),
         say=lambda receipt: (200, to_json({**member_answer(receipt.said), **answers.written(receipt)})),
     )
@@ -300,7 +274,7 @@ async def close(call: Calling, id: str, body: CloseBody) -> Response:  # noqa: A
     return await write(
         call,
         body,
-        find=_whom(id),
+        find=whom(id),
         command=lambda member_id, at: Close(
             member_id,
             tuple(programme.wallets),
@@ -311,7 +285,7 @@ async def close(call: Calling, id: str, body: CloseBody) -> Response:  # noqa: A
     )
 
 
-def _whom(id_: str) -> Find[MemberId]:
+def whom(id_: str) -> Find[MemberId]:
     """Finds the member of an id in a path: its existence is checked behind the door."""
 
     async def find(_: Call) -> MemberId:
@@ -390,27 +364,6 @@ async def _check_known(call: Call, known_at: datetime) -> None:
     if known_at >= closed:
         latest = closed - INSTANT
         raise Problem("not_settled_yet", "Ask again later, or about the horizon at the latest.", horizon=latest)
-
-
-def _tier(call: Call, standing: Standing) -> dict[str, Any]:
-    member, programme = standing.member, call.caller.programme
-    above = programme.ladder[place_of(programme.ladder, member.tier) + 1 :]
-    until = member.tier_until
-    return {
-        "tier": member.tier,
-        "since": member.tier_since,
-        "valid_through": None if until is None else programme.calendar.last_valid_date(until),
-        "year": standing.year,
-        "net_spend": standing.net_spend,
-        "currency": programme.currency,
-        "next": {
-            "tier": above[0].tier,
-            "net_spend": above[0].net_spend,
-            "missing": max(0, above[0].net_spend - standing.net_spend),
-        }
-        if above
-        else None,
-    }
 
 
 def check_exists(*, exists: bool) -> None:

@@ -31,7 +31,7 @@ def programme(
 
     Needs LOYALTY_MIGRATION_URL (the role that owns), LOYALTY_DATABASE_URL and LOYALTY_SECRET. Start from
     --show-settings: currency, time zone, wallets (points per unit of minor currency units, pending time, expiry), the
-    ladder of tiers, the sources whose numbers begin again.
+    ladder of tiers and how members climb it, the sources whose numbers begin again.
     """
     if show:
         typer.echo(orjson.dumps(orjson.loads(settings_json(DEMO)), option=orjson.OPT_INDENT_2))

@@ -36,6 +36,7 @@ class Kind(StrEnum):
     FORFEIT = "forfeit"
     ADJUST = "adjust"
     TRANSFER = "transfer"
+    TIER = "tier"
 
 
 class Posting(NamedTuple):

@@ -33,11 +33,13 @@ class Member(NamedTuple):
     """The place of the member's newest fact in its history: it never runs backwards."""
     recorded_at: datetime
     due_at: datetime | None
-    """No later than the next moment at which a lot matures or expires, or the tier lapses; None: never."""
+    """No later than the next moment at which a lot matures or expires, or the tier is reviewed; None: never."""
     tier: str
     tier_since: datetime
     tier_until: datetime | None
-    """When the tier lapses unless it is earned again; None for the lowest."""
+    """When the tier is reviewed next; None: never, unless something is counted."""
+    tier_granted: bool = False
+    """Whether it was given by hand: a grant says more."""
 
 
 MEMBERS: Shelf[MemberId, Member] = Shelf("member")

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from itertools import pairwise
 from typing import Final, NamedTuple
 
+from loyalty.domain.activity import Activity
 from loyalty.domain.calendar import Calendar, add_months
+from loyalty.domain.ladder import Ladder
 from loyalty.domain.refusals import OccursInFuture, UnknownWallet
 from loyalty.domain.rules import RuleSet, plain_base
 
@@ -86,13 +87,6 @@ class SpendRequires(StrEnum):
     """The code that the member's app shows."""
 
 
-class Rung(NamedTuple):
-    """One tier of the ladder and the net spend (minor units, calendar year) that reaches it."""
-
-    tier: str
-    net_spend: int
-
-
 class Programme(NamedTuple):
     """Everything about a programme that a decision may depend on. Never changes while a batch runs."""
 
@@ -101,8 +95,7 @@ class Programme(NamedTuple):
     currency: str
     calendar: Calendar
     wallets: Mapping[str, Wallet]
-    ladder: tuple[Rung, ...]
-    """Ascending; the first rung costs nothing."""
+    ladder: Ladder
     fixed_now: datetime | None = None
     """A programme whose clock stands still (an imported year) lives at this instant; None: the wall clock."""
     enrolment_requires: frozenset[str] = frozenset()
@@ -124,6 +117,7 @@ class Programme(NamedTuple):
     """Points above which a correction needs a second person; None: never."""
     spend_requires: SpendRequires = SpendRequires.NOTHING
     """At tills and stores; what an offline till may force is not asked for it."""
+    activity: Activity = Activity()
     rule_sets: tuple[RuleSet, ...] = ()
     """Published earning rules, version 1 first, each effective later than the one before."""
 
@@ -135,12 +129,8 @@ class Programme(NamedTuple):
             raise ValueError("a programme needs at least one wallet")
         for wallet in self.wallets.values():
             wallet.check()
-        if not self.ladder or self.ladder[0].net_spend != 0:
-            raise ValueError("the ladder needs a lowest rung that costs nothing")
-        if any(above.net_spend <= below.net_spend for below, above in pairwise(self.ladder)):
-            raise ValueError("each rung of the ladder must cost more than the one below")
-        if len({rung.tier for rung in self.ladder}) < len(self.ladder):
-            raise ValueError("every rung of the ladder needs a name of its own")
+        self.ladder.check(frozenset(self.wallets))
+        self.activity.check()
         if (
             self.parked_days < 0
             or self.hold_grace < timedelta(0)

@@ -232,6 +232,12 @@ class ApproverNotSecond(Conflict):
     title = "Whoever asked for an adjustment cannot approve it"
 
 
+class NoTierGranted(Conflict):
+    code = "no_tier_granted"
+    title = "No tier was given by hand"
+    curable = True
+
+
 class RulesPublished(Conflict):
     code = "rules_published"
     title = "The rules were published before"
@@ -260,6 +266,11 @@ class OccursInFuture(Unacceptable):
 class UnknownWallet(Unacceptable):
     code = "unknown_wallet"
     title = "The programme has no such wallet"
+
+
+class UnknownTier(Unacceptable):
+    code = "unknown_tier"
+    title = "No such tier"
 
 
 class CurrencyNotAccepted(Unacceptable):

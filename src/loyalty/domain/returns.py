@@ -161,6 +161,13 @@ def count(draft: Draft, sale: Entry, plan: Plan) -> None:
     reverse(draft, sale.id, sale.member_id, total + sum(plan.points.values()), with_plan(done, plan))
 
 
+def is_all_back(draft: Draft, sale: Entry, plan: Plan) -> bool:
+    """Whether nothing is left of the purchase once this has come back too."""
+    _, done = reversed_of(draft, sale.id)
+    left = bought(draft.programme, sale).left(with_plan(done, plan))
+    return not any(line["quantity"] or line["amount"] for line in left)
+
+
 def with_plan(done: Done, plan: Plan) -> dict[str, dict[str, int]]:
     """What has come back with the return, in all."""
     return {

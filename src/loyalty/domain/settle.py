@@ -16,7 +16,7 @@ from loyalty.domain.journal import write_entry
 from loyalty.domain.lots import LOTS, UNSEEN_DUE, Lot, LotState, draw_order, known_lots, let_lapse, moved
 from loyalty.domain.members import MEMBERS, existing
 from loyalty.domain.state import Draft
-from loyalty.domain.tiers import lapse
+from loyalty.domain.tiers import counts_of_ripe, earn, review
 
 
 def settle(draft: Draft, member_id: MemberId, until: datetime) -> None:
@@ -37,8 +37,9 @@ def settle(draft: Draft, member_id: MemberId, until: datetime) -> None:
             elif lot.due_at is not None:  # what was held while it ripened is due before this moment
                 heappush(waiting, (lot.due_at, lot.id))
         _expire(draft, member_id, moment, stale)
-        if existing(draft, member_id).tier_until == moment:
-            lapse(draft, member_id)
+        is_last = not waiting or waiting[0][0] > moment
+        if is_last and existing(draft, member_id).tier_until == moment:
+            review(draft, member_id, moment)
     draft.put(MEMBERS, member_id, existing(draft, member_id)._replace(due_at=moment))
 
 
@@ -79,15 +80,17 @@ def _mature(draft: Draft, member_id: MemberId, moment: datetime, lots: list[Lot]
     for lot in ripe:
         draft.put(LOTS, lot.id, lot)
     repaid, draws = repayment(draft, member_id, ripe)
-    write_entry(
+    postings, day = moved(ripe, debit="pending", credit="available"), draft.programme.calendar.business_date(moment)
+    entry = write_entry(
         draft,
         member_id,
         Kind.MATURE,
         occurred_at=moment,
-        accounting_date=draft.programme.calendar.business_date(moment),
-        postings=[*moved(ripe, debit="pending", credit="available"), *repaid],
+        accounting_date=day,
+        postings=[*postings, *repaid],
         draws=draws,
     )
+    earn(draft, member_id, counts_of_ripe(draft.programme.ladder, day=day, postings=postings), entry_id=entry.id)
     return _now(draft, (lot.id for lot in ripe))
 
 

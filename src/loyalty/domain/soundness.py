@@ -77,7 +77,7 @@ def _of_condition(programme: Programme, id_: str, text: str) -> Iterator[Fault]:
         return
     if is_always(condition, answer=False):
         yield Fault(id_, "when", "it can never fire: its condition never holds")
-    tiers = {rung.tier for rung in programme.ladder}
+    tiers = {rung.tier for rung in programme.ladder.rungs}
     for tier, position in texts_beside(condition, "member.tier"):
         if tier not in tiers:
             yield Fault(id_, "when", f"this programme has no tier {tier!r}", position)

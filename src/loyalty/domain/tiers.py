@@ -1,26 +1,46 @@
-"""Tiers: one ladder by net spend in the calendar year; up at once, kept to the end of the next year."""
+"""Tiers on a draft: what is counted towards them, steps, and grants that go before what is earned.
 
+How a member climbs and falls is decided in `domain/climbing.py`, by the choices of `domain/ladder.py`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
-from loyalty.domain.calendar import first_of_month
+from loyalty.domain.climbing import Climber, Counts, Tenure
+from loyalty.domain.entries import Birth, Posting
 from loyalty.domain.events import Event, EventType
 from loyalty.domain.ids import EntryId, MemberId
+from loyalty.domain.ladder import MOST_RUNGS, NET_SPEND, POINTS, TAKEN_BACK, VISITS, Ladder, Pending, Returns
 from loyalty.domain.members import MEMBERS, Member, existing, watch
-from loyalty.domain.programme import Programme, Rung
+from loyalty.domain.programme import Programme
 from loyalty.domain.state import Draft, Shelf, State
 
-NET_SPEND: Shelf[tuple[MemberId, date], int] = Shelf("net spend")
-"""Net spend in minor units by member and first day of the month."""
-
-YEAR_SPEND: Shelf[tuple[MemberId, int], int] = Shelf("net spend of the year")
-"""The sum of a calendar year's months. Kept beside NET_SPEND while a batch lasts; not a table."""
+COUNTED: Shelf[tuple[MemberId, str, date], int] = Shelf("counted")
+"""What was counted of a metric, by member, metric and first day of the bucket. Net spend in minor units."""
+COUNTS: Shelf[tuple[MemberId, str], Sequence[tuple[date, int]]] = Shelf("counts of a metric")
+"""The same of each member and metric together, as far back as a batch has asked for. Not a table."""
 HAS_BOUGHT: Shelf[MemberId, bool] = Shelf("whether a member ever bought")
 """Whether any net spend of the member was ever counted; not a table."""
 
 
+class TierGrant(NamedTuple):
+    """A tier given by hand, whatever is earned: at least that tier, or exactly that tier where it is locked."""
+
+    tier: str
+    until: datetime | None
+    """None: until it is taken back."""
+    locked: bool
+    earned: Tenure
+    """What the member has by what was counted: it goes on beside the grant."""
+
+
+GRANTS: Shelf[MemberId, TierGrant] = Shelf("granted tier")
+"""The newest grant of a member. In force as long as `Member.tier_granted` says so."""
+
+
 class TierStep(NamedTuple):
-    """A member moved from one tier to another; caused by an entry, or by the end of a tier's term."""
+    """A member moved from one tier to another; caused by an entry, or by a review."""
 
     id: str
     member_id: MemberId
@@ -31,70 +51,210 @@ class TierStep(NamedTuple):
     entry_id: EntryId | None
 
 
-def net_spend(state: State, member_id: MemberId, year: int) -> int:
-    """Minor units the member spent in a calendar year of business days, as far as the state knows it."""
-    return state.get(YEAR_SPEND, (member_id, year)) or 0
+class Count(NamedTuple):
+    """Something that counts towards a tier, on the business day to which it belongs."""
+
+    metric: str
+    day: date
+    amount: int
 
 
-def add_net_spend(state: State, member_id: MemberId, day: date, amount: int) -> None:
-    """Count net spend in the month and in the year it happened in."""
-    month, year = (member_id, first_of_month(day)), (member_id, day.year)
-    state.put(NET_SPEND, month, (state.get(NET_SPEND, month) or 0) + amount)
-    state.put(YEAR_SPEND, year, (state.get(YEAR_SPEND, year) or 0) + amount)
-    state.put(HAS_BOUGHT, member_id, True)
+# --- what counts ---------------------------------------------------------------------------------------------
 
 
-def reached(ladder: tuple[Rung, ...], spent: int) -> int:
-    """The place on the ladder that a year's net spend reaches."""
-    return max(place for place, rung in enumerate(ladder) if place == 0 or spent >= rung.net_spend)
+def counts_of_purchase(
+    ladder: Ladder, *, day: date, net_spend: int, points: Mapping[str, int], births: Iterable[Birth]
+) -> list[Count]:
+    """What a purchase counts; its points where they count already."""
+    found = [Count(NET_SPEND, day, net_spend)]
+    if ladder.counts(VISITS):
+        found.append(Count(VISITS, day, 1))
+    return found + counts_of_points(ladder, day=day, points=points, births=births)
 
 
-def place_of(ladder: tuple[Rung, ...], tier: str) -> int:
-    return next((place for place, rung in enumerate(ladder) if rung.tier == tier), 0)
+def counts_of_points(ladder: Ladder, *, day: date, points: Mapping[str, int], births: Iterable[Birth]) -> list[Count]:
+    """What earned points count on the day they are earned: those that are pending wait where the ladder says so."""
+    waiting = {birth.wallet for birth in births if birth.matures_at is not None and ladder.pending == Pending.MATURING}
+    return [
+        Count(POINTS + wallet, day, amount)
+        for wallet, amount in points.items()
+        if ladder.counts(POINTS + wallet) and amount and wallet not in waiting
+    ]
 
 
-def kept_until(programme: Programme, year: int) -> datetime:
-    """When a tier reached in `year` lapses: the first instant after the end of the next year."""
-    return programme.calendar.day_start(date(year + 2, 1, 1))
+def counts_of_ripe(ladder: Ladder, *, day: date, postings: Iterable[Posting]) -> list[Count]:
+    """What points count on the day they mature, where they wait for that."""
+    if ladder.pending == Pending.EARNING:
+        return []
+    return [Count(POINTS + p.wallet, day, p.points) for p in postings if ladder.counts(POINTS + p.wallet)]
 
 
-def rise(draft: Draft, member_id: MemberId, *, year: int, entry_id: EntryId) -> None:
-    """Lift the member to the tier that its spend in `year` reaches, or prolong the tier it has."""
-    member, ladder = existing(draft, member_id), draft.programme.ladder
-    place = reached(ladder, net_spend(draft, member_id, year))
-    if place == 0:
+def counts_of_return(
+    ladder: Ladder,
+    *,
+    day: date,
+    net_spend: int,
+    points: Mapping[str, int],
+    ripe_on: Mapping[str, date | None],
+    is_whole: bool,
+) -> list[Count]:
+    """What coming back counts against the purchase of `day`.
+
+    `ripe_on` says for points that were pending on which day they matured; None: they have not. `is_whole`: with this
+    nothing is left of the purchase.
+    """
+    found = [Count(NET_SPEND, day, -net_spend)]
+    if is_whole and ladder.counts(VISITS):
+        found.append(Count(VISITS, day, -1))
+    for wallet, amount in points.items():
+        counted_on = ripe_on.get(wallet, day) if ladder.pending == Pending.MATURING else day
+        if counted_on is not None and amount and ladder.counts(POINTS + wallet):
+            found.append(Count(POINTS + wallet, counted_on, -amount))
+    return found
+
+
+def buckets(ladder: Ladder, counts: Iterable[Count]) -> Iterable[Count]:
+    """The counts as they are kept: by the first day of the bucket, and what came back where that protects a tier."""
+    for metric, day, amount in counts:
+        first = ladder.window.bucket(day)
+        yield Count(metric, first, amount)
+        if amount < 0 and ladder.returns == Returns.PROTECT and ladder.counts(metric):
+            yield Count(metric + TAKEN_BACK, first, -amount)
+
+
+def with_count(counts: Sequence[tuple[date, int]], first: date, amount: int) -> Sequence[tuple[date, int]]:
+    """The buckets of a metric with one more count."""
+    found = dict(counts)
+    found[first] = found.get(first, 0) + amount
+    return tuple(sorted(found.items()))
+
+
+def higher(ladder: Ladder, one: str, other: str) -> str:
+    """The higher of two tiers."""
+    return max(one, other, key=ladder.place)
+
+
+# --- what happens on a draft ---------------------------------------------------------------------------------
+
+
+def earn(draft: Draft, member_id: MemberId, counts: Sequence[Count], *, entry_id: EntryId) -> None:
+    """Count, and lift the member to the tier that this reaches, or prolong the one it has."""
+    if not counts:
         return
-    until = kept_until(draft.programme, year)
-    if until <= member.effective_at:
-        return
-    current = place_of(ladder, member.tier)
-    if place > current:
-        _step(draft, member, place, until, at=member.effective_at, entry_id=entry_id)
-    elif place == current and member.tier_until is not None and until > member.tier_until:
-        draft.put(MEMBERS, member_id, member._replace(tier_until=until))
-    watch(draft, member_id, until)
-
-
-def lapse(draft: Draft, member_id: MemberId) -> None:
-    """End the term of the member's tier: it falls to the tier that the last full year's spend reaches."""
+    keep_counts(draft, member_id, buckets(draft.programme.ladder, counts))
     member = existing(draft, member_id)
-    assert member.tier_until is not None, "the lowest tier has no term"
-    last_year = draft.programme.calendar.business_date(member.tier_until).year - 1
-    place = reached(draft.programme.ladder, net_spend(draft, member_id, last_year))
-    until = kept_until(draft.programme, last_year) if place else None
-    _step(draft, member, place, until, at=member.tier_until, entry_id=None)
+    first = min(count.day for count in counts)
+    tenure = _climber(draft, member).gained(member.effective_at, first)
+    _settle_on(draft, member, tenure, at=member.effective_at, entry_id=entry_id)
 
 
-def _step(
-    draft: Draft, member: Member, place: int, until: datetime | None, *, at: datetime, entry_id: EntryId | None
+def take_back(draft: Draft, member_id: MemberId, counts: Sequence[Count], *, entry_id: EntryId) -> None:
+    """Count less; the tier may go with it, as the ladder says."""
+    member = existing(draft, member_id)
+    was_carried = _climber(draft, member).is_carried(member.effective_at)
+    keep_counts(draft, member_id, buckets(draft.programme.ladder, counts))
+    tenure = _climber(draft, member).lost(member.effective_at, was_carried=was_carried)
+    _settle_on(draft, member, tenure, at=member.effective_at, entry_id=entry_id)
+
+
+def review(draft: Draft, member_id: MemberId, at: datetime) -> None:
+    """What the end of a tenure or of a grant brings. Whatever comes later takes effect later."""
+    member = existing(draft, member_id)
+    member = member._replace(effective_at=max(member.effective_at, at))
+    climber = _climber(draft, member)
+    tenure = climber.reviewed(at) if climber.tenure.until == at else climber.tenure
+    grant = granted(draft, member)
+    if grant is not None and grant.until == at:
+        member = member._replace(tier_granted=False)
+    _settle_on(draft, member, tenure, at=at, entry_id=None)
+
+
+def appoint(
+    draft: Draft, member_id: MemberId, tier: str, *, until: datetime | None, locked: bool, entry_id: EntryId
 ) -> None:
-    """Move the member to a place on the ladder and leave a step in its history."""
-    tier = draft.programme.ladder[place].tier
-    if tier == member.tier:
-        draft.put(MEMBERS, member.id, member._replace(tier_until=until))
-        return
-    moved = member._replace(tier=tier, tier_since=at, tier_until=until)
-    recorded_at = max(draft.moment.recorded_at, member.recorded_at)
-    draft.put(MEMBERS, member.id, moved)
-    step = TierStep(draft.mint.next(member.id), member.id, member.tier, tier, at, recorded_at, entry_id)
-    draft.record(step, Event(step.id, member.id, member.sequence, EventType.TIER_CHANGED.value, recorded_at))
+    """Give a tier by hand; what is earned goes on beside it."""
+    member = existing(draft, member_id)
+    tenure = _climber(draft, member).tenure
+    draft.put(GRANTS, member_id, TierGrant(tier, until, locked, tenure))
+    _settle_on(draft, member._replace(tier_granted=True), tenure, at=member.effective_at, entry_id=entry_id)
+
+
+def dismiss(draft: Draft, member_id: MemberId, *, entry_id: EntryId) -> None:
+    """Take back a tier that was given by hand: what is earned counts alone again."""
+    member = existing(draft, member_id)
+    tenure = _climber(draft, member).tenure
+    _settle_on(draft, member._replace(tier_granted=False), tenure, at=member.effective_at, entry_id=entry_id)
+
+
+def granted(state: State, member: Member) -> TierGrant | None:
+    """The grant that is in force."""
+    return state.get(GRANTS, member.id) if member.tier_granted else None
+
+
+def climber_of(state: State, programme: Programme, member: Member) -> Climber:
+    """The member on the ladder, by what was counted as far as the state knows it; grants aside."""
+    grant, ladder = granted(state, member), programme.ladder
+    counts: Counts = {name: state.get(COUNTS, (member.id, name)) or () for name in ladder.metrics}
+    tenure = Tenure(member.tier, member.tier_since, member.tier_until) if grant is None else grant.earned
+    return Climber(ladder, programme.calendar, counts, member.enrolled_at, tenure)
+
+
+def keep_counts(state: State, member_id: MemberId, counts: Iterable[Count]) -> None:
+    """Keep what is counted of each bucket."""
+    for metric, first, amount in counts:
+        row, series = (member_id, metric, first), (member_id, metric)
+        state.put(COUNTED, row, (state.get(COUNTED, row) or 0) + amount)
+        state.put(COUNTS, series, with_count(state.get(COUNTS, series) or (), first, amount))
+        if metric == NET_SPEND:
+            state.put(HAS_BOUGHT, member_id, True)
+
+
+def in_force(
+    ladder: Ladder, earned: Tenure, grant: TierGrant | None, *, since: datetime, was: str, at: datetime
+) -> Tenure:
+    """The tier that a member has by what it earned and what it was given; `was` is the one it had `since` then."""
+    if grant is None:
+        return earned
+    tier = grant.tier if grant.locked else higher(ladder, earned.tier, grant.tier)
+    until = min((moment for moment in (earned.until, grant.until) if moment is not None), default=None)
+    return Tenure(tier, since if tier == was else at, until)
+
+
+def next_change(climber: Climber, grant: TierGrant | None, shown: Tenure) -> tuple[datetime | None, str]:
+    """When the tier that is `shown` changes if nothing more is counted, and to which; None: never."""
+    ladder, was = climber.ladder, shown.tier
+    for _ in range(2 * MOST_RUNGS):  # each review moves what was earned by a rung at least, or ends the grant
+        at = shown.until
+        if at is None:
+            break
+        if climber.tenure.until == at:
+            climber = climber._replace(tenure=climber.reviewed(at))
+        if grant is not None and grant.until == at:
+            grant = None
+        shown = in_force(ladder, climber.tenure, grant, since=shown.since, was=shown.tier, at=at)
+        if shown.tier != was:
+            return at, shown.tier
+    return None, was
+
+
+def _climber(draft: Draft, member: Member) -> Climber:
+    return climber_of(draft, draft.programme, member)
+
+
+def _settle_on(draft: Draft, member: Member, earned: Tenure, *, at: datetime, entry_id: EntryId | None) -> None:
+    """Give the member the tier it has by now, and leave a step in its history where that is another one."""
+    grant = granted(draft, member)
+    if grant is not None:
+        draft.put(GRANTS, member.id, grant._replace(earned=earned))
+    now = in_force(draft.programme.ladder, earned, grant, since=member.tier_since, was=member.tier, at=at)
+    moved = member._replace(tier=now.tier, tier_since=now.since, tier_until=now.until)
+    if moved != draft.get(MEMBERS, member.id):
+        draft.put(MEMBERS, member.id, moved)
+    watch(draft, member.id, now.until)
+    if now.tier != member.tier:
+        recorded_at = max(draft.moment.recorded_at, member.recorded_at)
+        id_ = draft.mint.next(member.id)
+        draft.record(
+            TierStep(id_, member.id, member.tier, now.tier, at, recorded_at, entry_id),
+            Event(id_, member.id, member.sequence, EventType.TIER_CHANGED.value, recorded_at),
+        )

@@ -16,7 +16,7 @@ from loyalty.domain.members import MEMBERS, existing, watch, who_may_earn
 from loyalty.domain.rules import Cap, RuleSet
 from loyalty.domain.state import Draft, Need
 from loyalty.domain.terms import Term, explicit_term, usual_term
-from loyalty.domain.tiers import HAS_BOUGHT, NET_SPEND, add_net_spend, rise
+from loyalty.domain.tiers import COUNTED, HAS_BOUGHT, counts_of_points, counts_of_purchase, earn
 from loyalty.operations.command import Receipt
 
 
@@ -41,7 +41,7 @@ class Purchase(NamedTuple):
     def needs(self) -> tuple[Need, ...]:
         return (
             Need(MEMBERS, self.member_id),
-            Need(NET_SPEND, (self.member_id, self.business_date.year)),
+            Need(COUNTED, (self.member_id, self.business_date)),
             Need(REFERENCES, self.reference),
             *needs_of_rules(self.rules, self.member_id, self.business_date),
         )
@@ -64,8 +64,14 @@ class Purchase(NamedTuple):
             calculation=calculation(programme, self.rules, self.order, facts, given),
         )
         caps.use(draft, self.rules.at(occurred_at).caps, self.member_id, self.business_date, points)
-        add_net_spend(draft, self.member_id, self.business_date, self.order.net_spend)
-        rise(draft, self.member_id, year=self.business_date.year, entry_id=entry.id)
+        counts = counts_of_purchase(
+            programme.ladder,
+            day=self.business_date,
+            net_spend=self.order.net_spend,
+            points=points,
+            births=entry.births,
+        )
+        earn(draft, self.member_id, counts, entry_id=entry.id)
         return Receipt(self.member_id, (entry,), Accrued(points, terms))
 
 
@@ -162,6 +168,7 @@ class Grant(NamedTuple):
     def needs(self) -> tuple[Need, ...]:
         return (
             Need(MEMBERS, self.member_id),
+            Need(COUNTED, (self.member_id, self.business_date)),
             Need(REFERENCES, self.reference),
         )
 
@@ -179,6 +186,9 @@ class Grant(NamedTuple):
             reference=self.reference,
             business_date=self.business_date,
         )
+        ladder = draft.programme.ladder
+        counts = counts_of_points(ladder, day=self.business_date, points=points, births=entry.births)
+        earn(draft, self.member_id, counts, entry_id=entry.id)
         return Receipt(self.member_id, (entry,), Accrued(points, terms))
 
 

@@ -63,7 +63,7 @@ class Enrol(NamedTuple):
             effective_at=at,
             recorded_at=moment.recorded_at,
             due_at=None,
-            tier=programme.ladder[0].tier,
+            tier=programme.ladder.rungs[0].tier,
             tier_since=at,
             tier_until=None,
         )

@@ -17,6 +17,8 @@ CHECKED = (
     "hold",
     "reversal",
     "net_spend",
+    "tier_count",
+    "tier_grant",
     "cap_use",
     "tier_step",
     "adjustment",

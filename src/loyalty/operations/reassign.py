@@ -18,9 +18,9 @@ from loyalty.domain.reservations import open_plans
 from loyalty.domain.returns import MOST_MOVES, bought, planned, take_back
 from loyalty.domain.reversals import moved, reversed_of
 from loyalty.domain.state import Draft, Need
-from loyalty.domain.tiers import NET_SPEND, add_net_spend, rise
+from loyalty.domain.tiers import COUNTED, counts_of_purchase, earn
 from loyalty.operations.command import Receipt
-from loyalty.operations.returns import calculation, come_back, needs_of_return, shortfall_of, told
+from loyalty.operations.returns import calculation, come_back, counts_of, needs_of_return, shortfall_of, told
 
 
 class Reassign(NamedTuple):
@@ -41,7 +41,7 @@ class Reassign(NamedTuple):
         return (
             *needs_of_return(self.purchase, self.bought_on),
             Need(MEMBERS, self.to),
-            Need(NET_SPEND, (self.to, self.bought_on.year)),
+            Need(COUNTED, (self.to, self.bought_on)),
             Need(REFERENCES, self.reference),
         )
 
@@ -64,6 +64,7 @@ class Reassign(NamedTuple):
             raise ReturnReserved("Confirm or cancel the reserved return of the purchase first.")
         plan = planned(draft, self.purchase, None)
         left = self._left(draft)
+        counts = counts_of(draft, self.purchase, plan, self.bought_on, taken_at=at)
         taken = take_back(draft, self.purchase, plan.points, shortfall=shortfall)
         taken_back = write_entry(
             draft,
@@ -75,9 +76,9 @@ class Reassign(NamedTuple):
             because=self.because,
             postings=taken.postings,
             draws=taken.draws,
-            calculation=calculation(self.purchase, plan, self.bought_on, to=giving),
+            calculation=calculation(self.purchase, plan, self.bought_on, counts, to=giving),
         )
-        come_back(draft, self.purchase, plan, self.bought_on)
+        come_back(draft, self.purchase, plan, counts, entry_id=taking)
         moved(draft, self.purchase.id, to=giving)
         return Receipt(self.member_id, (taken_back, self._earn(draft, giving, left)), told(taken, shortfall))
 
@@ -120,8 +121,14 @@ class Reassign(NamedTuple):
             calculation=orjson.dumps(left).decode(),
         )
         watch(draft, self.to, *(lot.due_at for lot in lots))
-        add_net_spend(draft, self.to, self.bought_on, left["net_spend"])
-        rise(draft, self.to, year=self.bought_on.year, entry_id=id_)
+        counts = counts_of_purchase(
+            draft.programme.ladder,
+            day=self.bought_on,
+            net_spend=left["net_spend"],
+            points=left["points"],
+            births=entry.births,
+        )
+        earn(draft, self.to, counts, entry_id=id_)
         return entry
 
     def _lot(self, draft: Draft, entry_id: EntryId, birth: Birth, points: dict[str, int]) -> Lot | None:

@@ -2,23 +2,25 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
 from loyalty.domain.books import ACCOUNTS, DEBIT_NORMAL, Balance, Book
-from loyalty.domain.calendar import FOREVER, first_of_month
+from loyalty.domain.calendar import FOREVER
 from loyalty.domain.caps import key_of
 from loyalty.domain.entries import NO_CAUSE, Entry, Kind, Posting, sealed
 from loyalty.domain.holds import HoldStatus
-from loyalty.domain.ids import EntryId, LotId
+from loyalty.domain.ids import LotId
+from loyalty.domain.ladder import NET_SPEND
 from loyalty.domain.lots import LotState
 from loyalty.domain.members import GENESIS
 from loyalty.domain.programme import Programme
 from loyalty.domain.returns import Plan, ReturnedLine, bought, bought_on, is_purchase, with_plan
 from loyalty.domain.reversals import Done, counted
-from loyalty.domain.tiers import kept_until, place_of, reached
+from loyalty.domain.tiers import Count, counts_of_points, counts_of_purchase, counts_of_ripe
 from loyalty.operations.findings import Report
+from loyalty.operations.replayed_tiers import ReplayedTiers
 from loyalty.store.journal import EntryRows, LotRow
 from loyalty.store.verify import MemberRows
 
@@ -100,14 +102,14 @@ class Replay:
         self._ripening: dict[datetime, list[_OpenLot]] = {}
         self._holds: dict[str, _Held] = {}
         self._reversed: dict[str, _Reversed] = {}
-        self._net_spend: dict[date, int] = {}
         self._cap_use: dict[tuple[str, str], int] = {}
-        self._tiers = _Tiers(programme, rows)
+        self._tiers = ReplayedTiers(programme, rows)
 
     def take(self, rows: EntryRows) -> None:
         """Replay the next entry."""
         entry = rows.entry
         self._count(entry)
+        self._review(entry)
         self._check_chain(entry)
         self._post(entry)
         self._bear(rows)
@@ -119,15 +121,23 @@ class Replay:
         if is_purchase(entry):
             self._spend(entry)
         elif entry.kind in (Kind.RETURN, Kind.REASSIGN):
-            self._take_back(entry)
+            self._tiers.take_back(entry, _counts_of_return(entry))
+        elif entry.kind == Kind.TIER:
+            self._grant_tier(entry)
+        else:
+            self._tiers.earn(entry, self._counts_of_points(entry))
 
     def compare(self) -> None:
         """Compare what the history came to with what is kept of the member."""
+        self._reviewed(self._tiers.review(self._rows.member.effective_at, inclusive=True))
         kept = self._rows
         checked = self._report.checked
         checked["member"] += 1
         checked["book"] += len(kept.books)
-        checked["net_spend"] += len(kept.net_spend)
+        of_spend = sum(metric == NET_SPEND for metric, _ in kept.counts)
+        checked["net_spend"] += of_spend
+        checked["tier_count"] += len(kept.counts) - of_spend
+        checked["tier_grant"] += kept.grant is not None
         checked["cap_use"] += len(kept.cap_use)
         checked["tier_step"] += len(kept.steps)
         self._compare_member()
@@ -135,10 +145,9 @@ class Replay:
         self._compare_lots()
         self._compare_holds()
         self._compare_reversals()
-        self._compare_spend()
         self._compare_cap_use()
-        for problem, row in self._tiers.differences():
-            self._report.add("tier_step" if row else "member", row or kept.member.id, 4, problem)
+        for table, row, problem in self._tiers.differences():
+            self._report.add(table, row, 4, problem)
 
     # --- an entry ---
 
@@ -297,8 +306,7 @@ class Replay:
             self._wrong("entry", entry, 8, f"it resolves a hold that was {hold.status} before")
         if freed != hold.points:
             self._wrong("posting", entry, 3, f"it frees {freed} points of a hold of {hold.points}")
-        by_itself = entry.because == NO_CAUSE and entry.occurred_at == hold.expires_at
-        kept = HoldStatus.EXPIRED if by_itself else HoldStatus.RELEASED
+        kept = HoldStatus.EXPIRED if _ends_by_itself(entry, hold) else HoldStatus.RELEASED
         hold.status = kept.value
 
     def _reverse(self, rows: EntryRows) -> None:
@@ -319,13 +327,34 @@ class Replay:
             found.done = with_plan(found.done, Plan(lines, stored["points"]))
             found.moved_to = stored.get("to")
 
-    def _take_back(self, entry: Entry) -> None:
-        """A return counts against the net spend of the day of its purchase; tiers fall at their next review only."""
+    def _review(self, entry: Entry) -> None:
+        """The reviews that came before an entry. What falls due at the moment of a review goes before it."""
+        by_itself = entry.kind in (Kind.MATURE, Kind.EXPIRE)
+        if entry.kind == Kind.RELEASE and (hold := self._holds.get(_of(entry))) is not None:
+            by_itself = _ends_by_itself(entry, hold)
+        self._reviewed(self._tiers.review(entry.effective_at, inclusive=not by_itself))
+
+    def _reviewed(self, last: datetime | None) -> None:
+        """Whatever comes after a review takes effect after it."""
+        if last is not None:
+            self._effective_at = max(self._effective_at, last)
+
+    def _grant_tier(self, entry: Entry) -> None:
         stored = _calculation(entry)
-        day = date.fromisoformat(stored["bought_on"])
-        month = first_of_month(day)
-        self._net_spend[month] = self._net_spend.get(month, 0) - stored["net_spend"]
-        self._tiers.take_back(entry, year=day.year, amount=stored["net_spend"])
+        until = stored["until"] and datetime.fromisoformat(stored["until"])
+        self._tiers.grant(entry, stored["tier"], until=until, locked=stored["locked"])
+
+    def _counts_of_points(self, entry: Entry) -> list[Count]:
+        """What an entry that is no purchase counts: explicit points, or those that are ripe now."""
+        ladder = self._programme.ladder
+        if entry.kind == Kind.MATURE:
+            ripe = [p for p in entry.postings if p.debit == "pending"]
+            return counts_of_ripe(ladder, day=entry.accounting_date, postings=ripe)
+        if entry.kind != Kind.EARN:
+            return []
+        points = {birth.wallet: birth.points for birth in entry.births}
+        day = self._programme.calendar.business_date(entry.occurred_at)
+        return counts_of_points(ladder, day=day, points=points, births=entry.births)
 
     def _spend(self, entry: Entry) -> None:
         """A purchase counts towards net spend and tier; its stored calculation agrees with itself."""
@@ -339,9 +368,10 @@ class Replay:
             self._wrong("entry", entry, 6, f"its lines do not come to {net_spend}")
         day = bought_on(self._programme.calendar, entry)
         self._earn(entry, day)
-        month = first_of_month(day)
-        self._net_spend[month] = self._net_spend.get(month, 0) + net_spend
-        self._tiers.spend(entry, year=day.year, amount=net_spend)
+        counts = counts_of_purchase(
+            self._programme.ladder, day=day, net_spend=net_spend, points=calculation["points"], births=entry.births
+        )
+        self._tiers.earn(entry, counts)
 
     def _earn(self, entry: Entry, day: date) -> None:
         """A purchase earned what its rules give for what is stored of it, and they looked at what was true then."""
@@ -352,7 +382,7 @@ class Replay:
         if entry.kind != Kind.EARN:
             return  # reassigned: its facts are those of the first sale
         facts, first = purchase.facts, "member.first_purchase"
-        if facts.values.get(first, not self._net_spend) != (not self._net_spend):
+        if facts.values.get(first, is_first := not self._tiers.has_bought) != is_first:
             self._wrong("entry", entry, 6, f"{first} was {facts.values[first]} when it was decided")
         for cap in purchase.decided_by.at(facts.occurred_at).caps:
             key = key_of(cap, entry.member_id, day)
@@ -444,14 +474,6 @@ class Replay:
                 mine = (found.points, found.done, found.moved_to)
                 self._report.add("reversal", id_, 5, f"it says {found.kept}; the journal says {mine}")
 
-    def _compare_spend(self) -> None:
-        kept = self._rows.net_spend
-        for month in {*kept, *self._net_spend}:
-            if kept.get(month) != self._net_spend.get(month):
-                row = f"{self._rows.member.id} {month}"
-                problem = f"it is {kept.get(month)}; the calculations come to {self._net_spend.get(month)}"
-                self._report.add("net_spend", row, 4, problem)
-
     def _compare_cap_use(self) -> None:
         kept = self._rows.cap_use
         for cap, over in {*kept, *self._cap_use}:
@@ -469,90 +491,6 @@ class Replay:
         self._report.add(table, row, invariant, f"sequence {entry.sequence} of member {entry.member_id}: {problem}")
 
 
-class _Step(NamedTuple):
-    """A step as a replay makes it."""
-
-    from_tier: str
-    to_tier: str
-    occurred_at: datetime
-    entry_id: EntryId | None
-
-
-class _Tiers:
-    """A member's tier, replayed from its purchases: up at once, down at the end of a term."""
-
-    def __init__(self, programme: Programme, rows: MemberRows) -> None:
-        self._programme = programme
-        self._rows = rows
-        self._spent: dict[int, int] = {}
-        self._tier = programme.ladder[0].tier
-        self._since = rows.member.enrolled_at
-        self._until: datetime | None = None
-        self._steps: list[_Step] = []
-
-    def spend(self, entry: Entry, *, year: int, amount: int) -> None:
-        """A purchase: first the terms that had ended, then it may lift the tier or prolong it."""
-        while self._until is not None and (self._until <= entry.effective_at or self._lapsed_before(entry)):
-            self._lapse()
-        self._spent[year] = self._spent.get(year, 0) + amount
-        ladder = self._programme.ladder
-        place, until = reached(ladder, self._spent[year]), kept_until(self._programme, year)
-        if place == 0 or until <= entry.effective_at:
-            return
-        current = place_of(ladder, self._tier)
-        if place > current:
-            self._step(place, until, at=entry.effective_at, entry_id=entry.id)
-        elif place == current and self._until is not None and until > self._until:
-            self._until = until
-
-    def take_back(self, entry: Entry, *, year: int, amount: int) -> None:
-        """A return: first the terms that had ended, then it counts less in the year of its purchase."""
-        while self._until is not None and (self._until <= entry.effective_at or self._lapsed_before(entry)):
-            self._lapse()
-        self._spent[year] = self._spent.get(year, 0) - amount
-
-    def differences(self) -> Iterable[tuple[str, str | None]]:
-        """What differs from the steps and the tier that are kept, each with the step's id if it is one's."""
-        member, kept = self._rows.member, self._rows.steps
-        while self._until is not None and self._until < (member.tier_until or FOREVER):
-            self._lapse()
-        for mine, its in zip(self._steps, kept, strict=False):
-            if mine != (its.from_tier, its.to_tier, its.occurred_at, its.entry_id):
-                yield f"it says {its.from_tier} to {its.to_tier} at {its.occurred_at}; its purchases say {mine}", its.id
-        for its in kept[len(self._steps) :]:
-            yield "no purchase and no end of a term accounts for it", its.id
-        for missed in self._steps[len(kept) :]:
-            yield f"its tier history lacks {missed}", None
-        if (member.tier, member.tier_since, member.tier_until) != (self._tier, self._since, self._until):
-            yield (
-                f"its tier is {member.tier} from {member.tier_since} until {member.tier_until};"
-                f" its purchases say {self._tier} from {self._since} until {self._until}",
-                None,
-            )
-
-    def _lapsed_before(self, entry: Entry) -> bool:
-        """Whether a sweep had ended the term before this late purchase was recorded."""
-        place = len(self._steps)
-        if place >= len(self._rows.steps):
-            return False
-        step = self._rows.steps[place]
-        return step.entry_id is None and step.occurred_at == self._until and step.recorded_at < entry.recorded_at
-
-    def _lapse(self) -> None:
-        assert self._until is not None, "the lowest tier has no term"
-        last_year = self._programme.calendar.business_date(self._until).year - 1
-        place = reached(self._programme.ladder, self._spent.get(last_year, 0))
-        until = kept_until(self._programme, last_year) if place else None
-        self._step(place, until, at=self._until, entry_id=None)
-
-    def _step(self, place: int, until: datetime | None, *, at: datetime, entry_id: EntryId | None) -> None:
-        tier = self._programme.ladder[place].tier
-        if tier != self._tier:
-            self._steps.append(_Step(self._tier, tier, at, entry_id))
-            self._tier, self._since = tier, at
-        self._until = until
-
-
 _NOTHING = Balance()
 _IN_LOTS = (LotState.PENDING.value, LotState.AVAILABLE.value)
 """The accounts whose points lie in lots."""
@@ -567,6 +505,18 @@ def _calculation(entry: Entry) -> dict[str, Any]:
 def _of(entry: Entry) -> str:
     """The earlier entry that this one concerns."""
     return str(_calculation(entry).get("of"))
+
+
+def _ends_by_itself(entry: Entry, hold: _Held) -> bool:
+    """Whether nobody asked for the release: the hold's time was over."""
+    return entry.because == NO_CAUSE and entry.occurred_at == hold.expires_at
+
+
+def _counts_of_return(entry: Entry) -> list[Count]:
+    """What a return said that it counts: its net spend, and what else the tier goes by."""
+    stored = _calculation(entry)
+    plain = [[NET_SPEND, stored["bought_on"], -stored["net_spend"]]]
+    return [Count(metric, date.fromisoformat(day), amount) for metric, day, amount in stored.get("counts", plain)]
 
 
 def _resolves(entry: Entry) -> str | None:

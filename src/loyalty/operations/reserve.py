@@ -21,6 +21,7 @@ from loyalty.operations.returns import (
     Returned,
     calculation,
     come_back,
+    counts_of,
     foretold,
     needs_of_return,
     shortfall_of,
@@ -121,6 +122,7 @@ class Confirm(NamedTuple):
             foretold=_short(hold, reservation),
             shortfall=reservation.shortfall,
         )
+        counts = counts_of(draft, self.purchase, plan, self.bought_on, taken_at=hold.opened_at)
         confirmed = hold._replace(status=HoldStatus.CAPTURED.value)
         draft.put(HOLDS, hold.id, confirmed)
         entry = write_entry(
@@ -132,9 +134,9 @@ class Confirm(NamedTuple):
             because=NO_CAUSE,
             postings=taken.postings,
             draws=taken.draws,
-            calculation=calculation(self.purchase, plan, self.bought_on, reservation=hold.id),
+            calculation=calculation(self.purchase, plan, self.bought_on, counts, reservation=hold.id),
         )
-        come_back(draft, self.purchase, plan, self.bought_on)
+        come_back(draft, self.purchase, plan, counts, entry_id=entry.id)
         return Receipt(self.member_id, (entry,), Reserved(confirmed, told(taken, reservation.shortfall)))
 
 

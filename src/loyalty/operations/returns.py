@@ -1,8 +1,10 @@
 """Returns: a purchase comes back, whole or in part, and takes back what it earned."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
+from loyalty.domain import tiers
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
 from loyalty.domain.credit import of
 from loyalty.domain.entries import Because, Entry, Kind
@@ -13,10 +15,10 @@ from loyalty.domain.lots import LOTS, OPEN_LOTS
 from loyalty.domain.members import MEMBERS, Status, existing
 from loyalty.domain.programme import Shortfall
 from loyalty.domain.reservations import open_plans
-from loyalty.domain.returns import Plan, ReturnedLine, Taken, count, planned, take_back
+from loyalty.domain.returns import Plan, ReturnedLine, Taken, count, is_all_back, planned, take_back
 from loyalty.domain.reversals import REVERSALS
 from loyalty.domain.state import Draft, Need
-from loyalty.domain.tiers import NET_SPEND, add_net_spend
+from loyalty.domain.tiers import COUNTED, Count, counts_of_return
 from loyalty.operations.command import Receipt
 
 
@@ -54,6 +56,7 @@ class Return(NamedTuple):
         take_reference(draft, self.reference, id_)
         plan = planned(draft, self.purchase, self.lines, reserved=open_plans(draft, self.purchase))
         taken = take_back(draft, self.purchase, plan.points, shortfall=shortfall)
+        counts = counts_of(draft, self.purchase, plan, self.bought_on, taken_at=at)
         entry = write_entry(
             draft,
             self.member_id,
@@ -64,9 +67,9 @@ class Return(NamedTuple):
             because=self.because,
             postings=taken.postings,
             draws=taken.draws,
-            calculation=calculation(self.purchase, plan, self.bought_on),
+            calculation=calculation(self.purchase, plan, self.bought_on, counts),
         )
-        come_back(draft, self.purchase, plan, self.bought_on)
+        come_back(draft, self.purchase, plan, counts, entry_id=entry.id)
         return Receipt(self.member_id, (entry,), told(taken, shortfall))
 
 
@@ -76,7 +79,7 @@ def needs_of_return(purchase: Entry, bought_on: date) -> tuple[Need, ...]:
     return (
         Need(MEMBERS, member_id),
         Need(REVERSALS, purchase.id),
-        Need(NET_SPEND, (member_id, bought_on.year)),
+        Need(COUNTED, (member_id, bought_on)),
         Need(OPEN_HOLDS, member_id),
         *(Need(LOTS, birth.lot_id) for birth in purchase.births),
         *(Need(OPEN_LOTS, (member_id, birth.wallet), birth.points) for birth in purchase.births),
@@ -89,8 +92,26 @@ def shortfall_of(draft: Draft, member_id: MemberId) -> Shortfall:
     return Shortfall.WAIVED if closed else draft.programme.return_shortfall
 
 
-def calculation(purchase: Entry, plan: Plan, bought_on: date, **more: object) -> str:
+def counts_of(draft: Draft, purchase: Entry, plan: Plan, bought_on: date, *, taken_at: datetime) -> list[Count]:
+    """What the return counts against the member's tier, of points that were taken, or set aside, at `taken_at`."""
+    calendar, ripe_on = draft.programme.calendar, dict[str, date | None]()
+    for birth in purchase.births:
+        if birth.matures_at is not None:
+            ripe_on[birth.wallet] = calendar.business_date(birth.matures_at) if birth.matures_at <= taken_at else None
+    return counts_of_return(
+        draft.programme.ladder,
+        day=bought_on,
+        net_spend=plan.amount,
+        points=plan.points,
+        ripe_on=ripe_on,
+        is_whole=is_all_back(draft, purchase, plan),
+    )
+
+
+def calculation(purchase: Entry, plan: Plan, bought_on: date, counts: Sequence[Count], **more: object) -> str:
     """The stored calculation of the entry that takes a purchase back."""
+    if len(counts) > 1:  # net spend stands there in any case
+        more["counts"] = [list(one) for one in counts]
     return of(
         purchase.id,
         lines=[line._asdict() for line in plan.lines],
@@ -101,10 +122,10 @@ def calculation(purchase: Entry, plan: Plan, bought_on: date, **more: object) ->
     )
 
 
-def come_back(draft: Draft, purchase: Entry, plan: Plan, bought_on: date) -> None:
-    """The return has been done: it counts against the purchase, and against the net spend of its day."""
+def come_back(draft: Draft, purchase: Entry, plan: Plan, counts: Sequence[Count], *, entry_id: EntryId) -> None:
+    """The return has been done: it counts against the purchase, and against the tier in the window of its day."""
     count(draft, purchase, plan)
-    add_net_spend(draft, purchase.member_id, bought_on, -plan.amount)
+    tiers.take_back(draft, purchase.member_id, counts, entry_id=entry_id)
 
 
 def foretold(taken: Taken, shortfall: Shortfall) -> Returned:

@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loyalty.domain.books import BOOKS, EMPTY, Balance
+from loyalty.domain.climbing import Climber
 from loyalty.domain.holds import HOLDS, OPEN_HOLDS, Hold
 from loyalty.domain.ids import FactId, MemberId, Mint, bucket_of
 from loyalty.domain.journal import balances
@@ -16,7 +17,7 @@ from loyalty.domain.members import MEMBERS, Member, existing
 from loyalty.domain.programme import Programme
 from loyalty.domain.settle import settle
 from loyalty.domain.state import Draft, Moment, Need, Shelf, State
-from loyalty.domain.tiers import NET_SPEND, net_spend
+from loyalty.domain.tiers import COUNTED, TierGrant, climber_of, granted
 from loyalty.store import members, past, shelves
 from loyalty.store.coalesce import Coalescer
 from loyalty.store.database import Database
@@ -41,13 +42,16 @@ class Expiring(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """A member as of a moment: its row, balances by wallet, next expiries by wallet, net spend of the year."""
+    """A member as of a moment: its row, balances by wallet, next expiries by wallet, and its place on the ladder."""
 
     member: Member
     balances: dict[str, Balance]
     expiring: dict[str, list[Expiring]]
-    net_spend: int
-    year: int
+    climber: Climber
+    """By what was earned."""
+    grant: TierGrant | None
+    """In force."""
+    at: datetime
 
 
 class Past(NamedTuple):
@@ -83,17 +87,17 @@ async def read_standings(
 ) -> dict[MemberId, Standing]:
     """The members' standings as of `at`. Locks nothing."""
     loaded = State()
-    year = programme.calendar.business_date(at).year
+    today = programme.calendar.business_date(at)
     needs: dict[Shelf[Any, Any], list[Need]] = {
         MEMBERS: [Need(MEMBERS, id_) for id_ in ids],
-        NET_SPEND: [Need(NET_SPEND, (id_, year)) for id_ in ids],
+        COUNTED: [Need(COUNTED, (id_, today)) for id_ in ids],
     }
     await shelves.find(connection, programme, needs, loaded)
     found = dict(loaded.own(MEMBERS))
     until = {id_: max(at, member.effective_at) for id_, member in found.items()}
     await shelves.load(connection, shelves.Asked(programme, needs, until, loaded), loaded)
     expiring = await _expiring(connection, programme, until)
-    return {id_: _settled(programme, loaded, id_, until[id_], year, expiring.get(id_, {})) for id_ in found}
+    return {id_: _settled(programme, loaded, id_, until[id_], expiring.get(id_, {})) for id_ in found}
 
 
 async def read_past(
@@ -159,7 +163,6 @@ def _settled(
     loaded: State,
     member_id: MemberId,
     at: datetime,
-    year: int,
     expiring: dict[str, dict[datetime, int]],
 ) -> Standing:
     """The member's standing after a settlement that nobody writes."""
@@ -172,7 +175,8 @@ def _settled(
     member = draft.get(MEMBERS, member_id)
     assert member is not None, "settling removes nobody"
     shown = {wallet: _by_day(programme, expiring.get(wallet, {})) for wallet in programme.wallets}
-    return Standing(member, balances(draft, member_id), shown, net_spend(draft, member_id, year), year)
+    climber = climber_of(draft, programme, member)
+    return Standing(member, balances(draft, member_id), shown, climber, granted(draft, member), at)
 
 
 def _by_day(programme: Programme, instants: dict[datetime, int]) -> list[Expiring]:

@@ -12,7 +12,7 @@ from loyalty.domain.members import MEMBERS, Member
 from loyalty.domain.state import State
 from loyalty.store.database import fetch
 from loyalty.store.parts import PROGRAMME, Insert, Update, Write, keys
-from loyalty.store.schema import BIGINT, BYTEA, INTEGER, SMALLINT, TEXT, TIMESTAMPTZ, UUID, ledger_table
+from loyalty.store.schema import BIGINT, BOOLEAN, BYTEA, INTEGER, SMALLINT, TEXT, TIMESTAMPTZ, UUID, ledger_table
 
 member = ledger_table(
     "member",
@@ -29,6 +29,7 @@ member = ledger_table(
     tier=TEXT,
     tier_since=TIMESTAMPTZ,
     tier_until=TIMESTAMPTZ,
+    tier_granted=BOOLEAN,
 )
 COLUMNS = ", ".join(f"m.{name}" for name in Member._fields)
 
@@ -42,9 +43,10 @@ _CHANGED = (
     "tier",
     "tier_since",
     "tier_until",
+    "tier_granted",
 )
-_INSERT = Insert(member)
-_UPDATE = Update(member, key=["id"], changed=_CHANGED)
+_INSERT = Insert(member, row_type="member_row_2")
+_UPDATE = Update(member, key=["id"], changed=_CHANGED, row_type="member_change_2")
 
 _KEYS = (
     bindparam("the_buckets", type_=SMALLINT.array),
@@ -146,6 +148,7 @@ def write(new: Sequence[Member], changed: Sequence[Member]) -> Iterable[Write]:
                     m.tier,
                     m.tier_since,
                     m.tier_until,
+                    m.tier_granted,
                 )
                 for m in changed
             ]

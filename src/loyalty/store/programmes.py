@@ -9,8 +9,10 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from loyalty.domain.activity import Activity
 from loyalty.domain.calendar import Calendar
-from loyalty.domain.programme import Expiry, Lifespan, Programme, Rung, Shortfall, SpendRequires, Wallet
+from loyalty.domain.ladder import NET_SPEND, Down, Ladder, Pending, Period, Returns, Rung, Steps, Up, Window
+from loyalty.domain.programme import Expiry, Lifespan, Programme, Shortfall, SpendRequires, Wallet
 from loyalty.store.database import enter_programme
 from loyalty.store.rules import published
 
@@ -46,7 +48,7 @@ def settings_json(programme: Programme) -> str:
                 }
                 for wallet in programme.wallets.values()
             ],
-            "ladder": [{"tier": rung.tier, "net_spend": rung.net_spend} for rung in programme.ladder],
+            "tiers": _ladder_json(programme.ladder),
             "enrolment_requires": sorted(programme.enrolment_requires),
             "minimum_age": programme.minimum_age,
             "restarting_sources": sorted(programme.restarting_sources),
@@ -58,6 +60,7 @@ def settings_json(programme: Programme) -> str:
             "parked_days": programme.parked_days,
             "adjustment_limit": programme.adjustment_limit,
             "spend_requires": programme.spend_requires,
+            "activity_months": programme.activity._asdict(),
         }
     ).decode()
 
@@ -82,7 +85,7 @@ def from_settings(id_: int, code: str, settings: Mapping[str, Any]) -> Programme
         currency=settings["currency"],
         calendar=Calendar(ZoneInfo(settings["time_zone"]), timedelta(minutes=settings["cutover_minutes"])),
         wallets={wallet.name: wallet for wallet in wallets},
-        ladder=tuple(Rung(one["tier"], one["net_spend"]) for one in settings["ladder"]),
+        ladder=_ladder(settings),
         fixed_now=None if fixed_now is None else datetime.fromisoformat(fixed_now).astimezone(UTC),
         enrolment_requires=frozenset(settings["enrolment_requires"]),
         minimum_age=settings["minimum_age"],
@@ -96,8 +99,44 @@ def from_settings(id_: int, code: str, settings: Mapping[str, Any]) -> Programme
         parked_days=settings.get("parked_days", 30),
         adjustment_limit=settings.get("adjustment_limit"),
         spend_requires=SpendRequires(settings.get("spend_requires", SpendRequires.NOTHING)),
+        activity=Activity(**settings.get("activity_months", {})),
     )
     return programme.checked()
+
+
+def _ladder_json(ladder: Ladder) -> dict[str, Any]:
+    return {
+        "ladder": [
+            {"tier": rung.tier, "reached_at": rung.reached_at, "kept_at": rung.keeps_at} for rung in ladder.rungs
+        ],
+        "metric": dict(ladder.metric),
+        "window": {"period": ladder.window.period, "months": ladder.window.months},
+        "up": ladder.up,
+        "up_steps": ladder.up_steps,
+        "down": ladder.down,
+        "grace_days": ladder.grace_days,
+        "returns": ladder.returns,
+        "pending_points": ladder.pending,
+    }
+
+
+def _ladder(settings: Mapping[str, Any]) -> Ladder:
+    """The ladder that `_ladder_json` wrote down, or that of settings from when there was only one kind."""
+    if "tiers" not in settings:
+        return Ladder(tuple(Rung(one["tier"], one["net_spend"]) for one in settings["ladder"]))
+    chosen = settings["tiers"]
+    window = chosen.get("window", {})
+    return Ladder(
+        rungs=tuple(Rung(one["tier"], one["reached_at"], one.get("kept_at")) for one in chosen["ladder"]),
+        metric=tuple(chosen.get("metric", {NET_SPEND: 1}).items()),
+        window=Window(Period(window.get("period", Period.CALENDAR_YEAR)), window.get("months", Window().months)),
+        up=Up(chosen.get("up", Up.AT_ONCE)),
+        up_steps=Steps(chosen.get("up_steps", Steps.ALL)),
+        down=Down(chosen.get("down", Down.REASSESS)),
+        grace_days=chosen.get("grace_days", 0),
+        returns=Returns(chosen.get("returns", Returns.NEXT_REVIEW)),
+        pending=Pending(chosen.get("pending_points", Pending.EARNING)),
+    )
 
 
 async def read_all(engine: AsyncEngine) -> list[Programme]:

@@ -4,7 +4,7 @@ Adding a noun takes a domain file, a store file and its lines here: what it want
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -28,7 +28,7 @@ from loyalty.domain.publishing import DRAFTED, LAST_VERSIONS, VERSIONS
 from loyalty.domain.reversals import REVERSALS
 from loyalty.domain.reviews import REVIEWS
 from loyalty.domain.state import Need, Shelf, State
-from loyalty.domain.tiers import HAS_BOUGHT, NET_SPEND, TierStep
+from loyalty.domain.tiers import COUNTED, GRANTS, HAS_BOUGHT, TierStep
 from loyalty.store import (
     adjustments,
     books,
@@ -148,15 +148,36 @@ def _want_books(asked: Asked) -> Wanted:
 
 
 def _want_spend(asked: Asked) -> Wanted:
-    first: dict[MemberId, int] = {}
-    for need in asked.needs.get(NET_SPEND, ()):
-        member_id, year = need.key
-        first[member_id] = min(year, first.get(member_id, year))
+    since = _counted_since(asked)
+    return (tiers.load_spend(since), tiers.place) if since else None
+
+
+def _want_counts(asked: Asked) -> Wanted:
+    metrics = asked.programme.ladder.beside_net_spend
+    since = _counted_since(asked) if metrics else {}
+    return (tiers.load_counts(since, metrics), tiers.place) if since else None
+
+
+def _counted_since(asked: Asked) -> dict[MemberId, date]:
+    """From which day counts matter: of members for whom something is counted, or whose tier may be reviewed."""
+    ladder, calendar = asked.programme.ladder, asked.programme.calendar
+    first: dict[MemberId, date] = {}
+    for need in asked.needs.get(COUNTED, ()):
+        member_id, day = need.key
+        first[member_id] = min(day, first.get(member_id, day))
     for member_id, member in asked.locked.own(MEMBERS):
-        if member.tier_until is not None and member.tier_until <= asked.until[member_id]:
-            year = asked.programme.calendar.business_date(member.tier_until).year - 1
-            first[member_id] = min(year, first.get(member_id, year))
-    return (tiers.load(first), tiers.place) if first else None
+        for moment in (member.tier_until, member.due_at if ladder.counts_what_matures else None):
+            if moment is not None and moment <= asked.until[member_id]:
+                day = calendar.business_date(moment)
+                first[member_id] = min(day, first.get(member_id, day))
+    return {member_id: ladder.since(day) for member_id, day in first.items()}
+
+
+def _want_grants(asked: Asked) -> Wanted:
+    """Of members who have one, and of those who may be given one."""
+    found = {need.key: None for need in asked.needs.get(GRANTS, ())}
+    found.update((member_id, None) for member_id, member in asked.locked.own(MEMBERS) if member.tier_granted)
+    return (tiers.load_grants(list(found)), tiers.place_grants) if found else None
 
 
 def _want_lots(asked: Asked) -> Wanted:
@@ -200,6 +221,8 @@ _WANTS = (
     _keyed(ADJUSTMENTS, adjustments.load, adjustments.place),
     _keyed(WAITING_FOR, parked.load_waiting, parked.place_waiting),
     _want_spend,
+    _want_counts,
+    _want_grants,
     _keyed(HAS_BOUGHT, tiers.load_whether_bought, tiers.place_whether_bought),
     _keyed(CAP_USE, caps.load, caps.place),
     _keyed(CODE_USE, codes.load, codes.place),
@@ -315,7 +338,8 @@ def _writes(batch: State, loaded: State, recorded_at: datetime) -> Iterable[Writ
     yield from adjustments.write(*_values(of(ADJUSTMENTS)))
     yield from parked.write(*_values(of(PARKED)))
     yield from reviews.write(*_values(of(REVIEWS)))
-    yield from tiers.write(*of(NET_SPEND))
+    yield from tiers.write(*of(COUNTED))
+    yield from tiers.write_grants(*of(GRANTS))
     yield from caps.write(*of(CAP_USE))
     yield from codes.write(*of(CODE_USE))
     yield from journal.write_entries(facts.get(Entry, ()))

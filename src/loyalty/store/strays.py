@@ -162,6 +162,15 @@ _CHECKS = (
         wrong="member.id is null",
     ),
     Check(
+        "tier_count",
+        f"{_OF_MEMBER} || ' ' || x.metric || ' ' || x.first_day",
+        4,
+        "belongs to no member",
+        joined=_ITS_MEMBER,
+        wrong="member.id is null",
+    ),
+    Check("tier_grant", _OF_MEMBER, 4, "belongs to no member", joined=_ITS_MEMBER, wrong="member.id is null"),
+    Check(
         "cap_use",
         f"{_OF_MEMBER} || ' ' || x.cap || ' ' || x.over",
         4,

@@ -10,12 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from loyalty.domain.adjustments import Adjustment
 from loyalty.domain.books import ACCOUNTS, Book
 from loyalty.domain.ids import BUCKETS, EntryId, MemberId
+from loyalty.domain.ladder import NET_SPEND
 from loyalty.domain.members import Member
-from loyalty.domain.tiers import TierStep
+from loyalty.domain.tiers import TierGrant, TierStep
 from loyalty.store import adjustments, members
 from loyalty.store.journal import WHOLE_ENTRY, Beside, EntryRows, hex_of, whole_entry
 from loyalty.store.parts import PROGRAMME
 from loyalty.store.schema import BIGINT, INTEGER, SMALLINT, UUID
+from loyalty.store.tiers import grant_from_row
 
 ENTRIES_AT_A_TIME: Final = 2_000
 MEMBERS_AT_A_TIME: Final = 1_000
@@ -30,11 +32,14 @@ class MemberRows(NamedTuple):
 
     member: Member
     books: dict[str, Book]
-    net_spend: dict[date, int]
+    counts: dict[tuple[str, date], int]
+    """By metric and first day of the bucket; net spend in minor units."""
     cap_use: dict[tuple[str, str], int]
     """Points by cap and the time it counts over."""
     steps: tuple[TierStep, ...]
     """In the order in which they were recorded."""
+    grant: TierGrant | None
+    """The newest, in force or not."""
 
 
 async def take_time(connection: AsyncConnection) -> None:
@@ -120,14 +125,16 @@ def _entry(row: Sequence[Any]) -> EntryRows:
 
 
 def _member(row: Sequence[Any]) -> MemberRows:
-    *own, books, months, caps, steps = row
+    *own, books, months, counts, caps, steps, grant = row
     member = members.from_row(own)
     return MemberRows(
         member,
         {wallet: Book._make(accounts) for wallet, *accounts in books or ()},
-        dict(months or ()),
+        {(NET_SPEND, month): amount for month, amount in months or ()}
+        | {(metric, first): amount for metric, first, amount in counts or ()},
         {(cap, over): points for cap, over, points in caps or ()},
         tuple(_step(member.id, *step) for step in steps or ()),
+        None if grant is None else grant_from_row(grant),
     )
 
 
@@ -187,13 +194,19 @@ _MEMBERS = text(
            (select array_agg(row(s.month, s.amount))
               from net_spend s
              where s.bucket = m.bucket and s.programme_id = m.programme_id and s.member_id = m.id),
+           (select array_agg(row(n.metric, n.first_day, n.amount))
+              from tier_count n
+             where n.bucket = m.bucket and n.programme_id = m.programme_id and n.member_id = m.id),
            (select array_agg(row(c.cap, c.over, c.points))
               from cap_use c
              where c.bucket = m.bucket and c.programme_id = m.programme_id and c.member_id = m.id),
            (select array_agg(row({hex_of("t.id")}, t.from_tier, t.to_tier, t.occurred_at, t.recorded_at,
                                  {hex_of("t.entry_id")}) order by t.recorded_at, t.id)
               from tier_step t
-             where t.bucket = m.bucket and t.programme_id = m.programme_id and t.member_id = m.id)
+             where t.bucket = m.bucket and t.programme_id = m.programme_id and t.member_id = m.id),
+           (select row(g.tier, g.until, g.locked, g.earned_tier, g.earned_since, g.earned_until)
+              from tier_grant g
+             where g.bucket = m.bucket and g.programme_id = m.programme_id and g.member_id = m.id)
       from member m
      where m.bucket = :the_bucket and m.programme_id = :{PROGRAMME} and m.id > :after_member
      order by m.id

@@ -1,0 +1,193 @@
+"""Tiers: where a member stands and what comes next; tiers given by hand; how members moved."""
+
+from datetime import date, datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import Field
+from starlette.responses import Response
+
+from loyalty.api import answers
+from loyalty.api.access import MEMBERS_MANAGE, MEMBERS_READ
+from loyalty.api.answers import Answer, WriteAnswer, to_json
+from loyalty.api.bodies import Body, Instant, Label, Reason, Text, path_member
+from loyalty.api.documented import reads, writes
+from loyalty.api.lean import Calling, StrictRoute
+from loyalty.api.members import standing, whom
+from loyalty.api.writing import write
+from loyalty.domain.calendar import Calendar
+from loyalty.domain.climbing import Outlook, Tenure
+from loyalty.domain.entries import Because
+from loyalty.domain.ids import MemberId
+from loyalty.domain.members import Member
+from loyalty.domain.tiers import TierGrant, next_change
+from loyalty.operations.command import Receipt
+from loyalty.operations.grant_tier import EndTierGrant, GrantTier
+from loyalty.store.balances import Standing
+
+router = APIRouter(tags=["tiers"], route_class=StrictRoute)
+
+Score = Annotated[int, Field(description="What the ladder's metric adds up: minor units, where it is net spend.")]
+
+
+class NextTierAnswer(Answer):
+    """The tier above, and what is missing."""
+
+    tier: str
+    reached_at: Score
+    missing: Score
+
+
+class StayAnswer(Answer):
+    """What keeps the tier."""
+
+    through: date = Field(description="The last day of the tier unless more is counted.")
+    missing: int = Field(description="The score that is still missing at the review that it would not survive.")
+
+
+class GivenTierAnswer(Answer):
+    """A tier that was given by hand."""
+
+    tier: str
+    until: datetime | None = Field(description="Null: until it is taken back.")
+    locked: bool = Field(description="Whether it holds both ways.")
+    earned: str = Field(description="The tier by what was counted alone.")
+
+
+class TierAnswer(Answer):
+    """The member's tier, and where it stands on the programme's ladder."""
+
+    tier: str
+    since: datetime
+    valid_through: date | None = Field(description="The last day of the tier as things are; null: for ever.")
+    review_at: datetime | None = Field(description="When it is looked at next; null: never by itself.")
+    then: str = Field(description="The tier after that if nothing changes.")
+    score: Score
+    window_from: date = Field(description="The first day that the score adds up.")
+    window_through: date = Field(description="The last.")
+    next: NextTierAnswer | None
+    stay: StayAnswer | None = Field(description="Null for a tier that cannot be lost by itself.")
+    granted: GivenTierAnswer | None
+
+
+class TierGrantBody(Body):
+    """A tier whatever is earned: at least that, or exactly that where it is locked."""
+
+    tier: Annotated[Label, Field(min_length=1, max_length=64, examples=["gold"])]
+    until: Instant | None = None
+    locked: Annotated[bool, Field(strict=True, description="Not even what is earned lifts the member above it.")] = (
+        False
+    )
+    fires_benefits: Annotated[
+        bool, Field(strict=True, description="False for what another system gave before: no gifts come of it.")
+    ] = True
+    reason: Reason
+    approved_by: Annotated[Text, Field(min_length=1, max_length=64, description="Who agreed.", examples=["desk-7"])]
+
+
+class EndTierGrantBody(Body):
+    """The end of a tier that was given by hand."""
+
+    reason: Reason
+    approved_by: Annotated[Text, Field(min_length=1, max_length=64, description="Who agreed.", examples=["desk-7"])]
+
+
+class TierGrantAnswer(WriteAnswer):
+    """The member's tier from now on."""
+
+    tier: str
+    review_at: datetime | None = Field(description="When it is looked at next; null: never by itself.")
+
+
+@router.get("/v1/members/{id}/tier", summary="Tier and progress", **reads(MEMBERS_READ, TierAnswer, 404))
+async def tier(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
+    """As if every review that is due were done."""
+    found = await standing(call, path_member(id))
+    return Response(to_json(_tier(call.caller.programme.calendar, found)), media_type="application/json")
+
+
+@router.post(
+    "/v1/members/{id}/tier-grants",
+    summary="Give a tier by hand",
+    **writes(MEMBERS_MANAGE, 201, TierGrantAnswer, 404, 409),
+)
+async def grant(call: Calling, id: str, body: TierGrantBody) -> Response:  # noqa: A002 - the path's own word
+    """It replaces what was given before. What the member earns goes on beside it, and counts alone when it ends."""
+    calendar = call.caller.programme.calendar
+
+    def command(member_id: MemberId, at: datetime) -> GrantTier:
+        return GrantTier(
+            member_id,
+            tier=body.tier,
+            until=body.until,
+            locked=body.locked,
+            approved_by=body.approved_by,
+            fires_benefits=body.fires_benefits,
+            because=Because(reason=body.reason),
+            business_date=calendar.business_date(at),
+        )
+
+    return await write(call, body, find=whom(id), command=command, say=_said)
+
+
+@router.post(
+    "/v1/members/{id}/tier-grants/end",
+    summary="Take back a tier that was given by hand",
+    **writes(MEMBERS_MANAGE, 201, TierGrantAnswer, 404, 409),
+)
+async def end(call: Calling, id: str, body: EndTierGrantBody) -> Response:  # noqa: A002 - the path's own word
+    calendar = call.caller.programme.calendar
+    return await write(
+        call,
+        body,
+        find=whom(id),
+        command=lambda member_id, at: EndTierGrant(
+            member_id, body.approved_by, Because(reason=body.reason), calendar.business_date(at)
+        ),
+        say=_said,
+    )
+
+
+def _said(receipt: Receipt) -> tuple[int, bytes]:
+    member: Member = receipt.said
+    return 201, to_json({**answers.written(receipt), "tier": member.tier, "review_at": member.tier_until})
+
+
+def _tier(calendar: Calendar, found: Standing) -> dict[str, Any]:
+    member, grant, outlook = found.member, found.grant, found.climber.outlook(found.at)
+    shown = Tenure(member.tier, member.tier_since, member.tier_until)
+    until, then = next_change(found.climber, grant, shown)
+    return {
+        "tier": member.tier,
+        "since": member.tier_since,
+        "valid_through": _last_day(calendar, until),
+        "review_at": member.tier_until,
+        "then": then,
+        "score": outlook.score,
+        "window_from": outlook.begins,
+        "window_through": outlook.ends - timedelta(days=1),
+        "next": _next(outlook),
+        "stay": _stay(calendar, outlook),
+        "granted": None if grant is None else _granted(grant),
+    }
+
+
+def _next(outlook: Outlook) -> dict[str, Any] | None:
+    above = outlook.above
+    if above is None:
+        return None
+    return {"tier": above.tier, "reached_at": above.reached_at, "missing": outlook.missing_to_rise}
+
+
+def _stay(calendar: Calendar, outlook: Outlook) -> dict[str, Any] | None:
+    if outlook.kept_until is None:
+        return None
+    return {"through": calendar.last_valid_date(outlook.kept_until), "missing": outlook.missing_to_stay}
+
+
+def _granted(grant: TierGrant) -> dict[str, Any]:
+    return {"tier": grant.tier, "until": grant.until, "locked": grant.locked, "earned": grant.earned.tier}
+
+
+def _last_day(calendar: Calendar, until: datetime | None) -> date | None:
+    return None if until is None else calendar.last_valid_date(until)

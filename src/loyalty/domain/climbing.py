@@ -1,0 +1,248 @@
+"""How a member climbs and falls: pure, from what was counted by day. The same for deciding, for showing and for proof.
+
+One rule gives every term: a tier lasts until the first review that what has been counted so far does not satisfy. So a
+member is reviewed when something happens to its tier, and at no other time.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+
+from loyalty.domain.calendar import FOREVER, INSTANT, Calendar
+from loyalty.domain.ladder import TAKEN_BACK, Down, Ladder, Period, Returns, Rung, Steps, Up
+
+Counts = Mapping[str, Sequence[tuple[date, int]]]
+"""What was counted of each metric, by the first day of its bucket, ascending."""
+_DAY = timedelta(days=1)
+
+
+class Tenure(NamedTuple):
+    """The tier that a member has by what was counted."""
+
+    tier: str
+    since: datetime
+    until: datetime | None
+    """When it is reviewed next; None: never, unless something is counted."""
+
+
+class Outlook(NamedTuple):
+    """What a member is shown of its climb."""
+
+    begins: date
+    """First day of the window that runs."""
+    ends: date
+    """First day after it."""
+    score: int
+    above: Rung | None
+    missing_to_rise: int
+    kept_until: datetime | None
+    """When the tier is lost if nothing more is counted; None: never."""
+    missing_to_stay: int
+    """At the review that it would not survive as things are."""
+
+
+class Climber(NamedTuple):
+    """A member on the ladder, with what was counted."""
+
+    ladder: Ladder
+    calendar: Calendar
+    counts: Counts
+    enrolled_at: datetime
+    tenure: Tenure
+
+    # --- what happens ---
+
+    def gained(self, now: datetime, day: date) -> Tenure:
+        """After something was counted on `day`: risen to what that reaches, or kept for longer."""
+        place = self._place
+        highest = place + 1 if self.ladder.up_steps == Steps.ONE else len(self.ladder.rungs) - 1
+        for above in range(min(highest, len(self.ladder.rungs) - 1), place, -1):
+            if self._attains(above, now, day):
+                return self._at(above, now)
+        return self.tenure._replace(until=self._next_review(now))
+
+    def lost(self, now: datetime, *, was_carried: bool) -> Tenure:
+        """After something was counted less: fallen at once where the ladder says so and nothing else carries it."""
+        place = self._place
+        demotes = self.ladder.returns == Returns.DEMOTE and self.ladder.down != Down.NEVER
+        if demotes and was_carried and not self.is_carried(now):
+            below = range(place - 1, -1, -1)
+            return self._at(self._lower(below, lambda rung: self._carries(rung, now)), now)
+        return self.tenure._replace(until=self._next_review(now))
+
+    def is_carried(self, now: datetime) -> bool:
+        """Whether the window that runs, or the one that ended last, keeps the tier."""
+        return self._carries(self._place, now)
+
+    def reviewed(self, at: datetime) -> Tenure:
+        """After the review at the end of the tenure: risen, fallen, or looked at again later."""
+        today = self.calendar.business_date(at)
+        if (risen := self._promoted(today)) is not None:
+            return self._at(risen, at)
+        kept_until = self._kept_until(self._place, at - INSTANT)
+        if kept_until is None or kept_until > at:
+            return self.tenure._replace(until=self._next_review(at))
+        found = today - timedelta(days=self.ladder.grace_days)
+        ends = [found, *self._ends(found, self._end(today))]
+        below = range(self._place - 1, -1, -1)
+        return self._at(self._lower(below, lambda rung: any(self._keeps(rung, end) for end in ends)), at)
+
+    # --- what is shown ---
+
+    def outlook(self, now: datetime) -> Outlook:
+        """Where the member stands as of `now`."""
+        place, end = self._place, self._end(self.calendar.business_date(now))
+        above = self.ladder.rungs[place + 1] if place + 1 < len(self.ladder.rungs) else None
+        score = self.score(end)
+        kept_until, missing_to_stay = self._kept_until(place, now), 0
+        if kept_until is not None:
+            judged = self.calendar.business_date(kept_until) - timedelta(days=self.ladder.grace_days)
+            missing_to_stay = self.ladder.rungs[place].kept_at - self._score_to_keep(judged)
+        return Outlook(
+            begins=self.ladder.window.start(end, self._anchor),
+            ends=end,
+            score=score,
+            above=above,
+            missing_to_rise=0 if above is None else max(0, above.reached_at - score),
+            kept_until=kept_until,
+            missing_to_stay=missing_to_stay,
+        )
+
+    def score(self, end: date) -> int:
+        """What counts towards rising, over the window that ends where `end` begins."""
+        return self._sum(end, "")
+
+    # --- how it is decided ---
+
+    @property
+    def _place(self) -> int:
+        return self.ladder.place(self.tenure.tier)
+
+    @property
+    def _anchor(self) -> date:
+        """From where a member's own years are counted: the first whole day in the tier, or the day of joining."""
+        if not self.ladder.window.is_anchored:
+            return date.min
+        if self.ladder.window.period == Period.TIER_ANNIVERSARY and self.tenure.since != self.enrolled_at:
+            day = self.calendar.business_date(self.tenure.since)
+            return day if self.calendar.day_start(day) == self.tenure.since else day + _DAY
+        return self.calendar.business_date(self.enrolled_at)
+
+    def _at(self, place: int, now: datetime) -> Tenure:
+        """The tenure that begins now."""
+        begun = self._replace(tenure=Tenure(self.ladder.rungs[place].tier, now, None))
+        return begun.tenure._replace(until=begun._next_review(now))
+
+    def _attains(self, place: int, now: datetime, day: date) -> bool:
+        """Whether a window that contains `day` reaches a place, and it would not have been lost again by now."""
+        today = self.calendar.business_date(now)
+        begins, last = self._period(today)
+        reached_at = self.ladder.rungs[place].reached_at
+        if self.ladder.up == Up.NEXT_PERIOD:
+            last = begins
+        first = last if self.ladder.window.period == Period.TIER_ANNIVERSARY else self._end(day)
+        if self.ladder.up == Up.AT_ONCE:
+            last = max(last, first)
+        return any(
+            self.score(end) >= reached_at and self._outlasts(place, end, now)
+            for end in (first, *self._ends(first, last))
+            if end <= last
+        )
+
+    def _outlasts(self, place: int, end: date, now: datetime) -> bool:
+        """Whether a tier reached in the window that ends at `end` lasts beyond now."""
+        if self.ladder.down == Down.NEVER:
+            return True
+        while self._gone(end) <= now:
+            if not self._keeps(place, end):
+                return False
+            end = self._end(end)
+        return True
+
+    def _promoted(self, today: date) -> int | None:
+        """The place to which a period that ended before `today` lifts the member, where that waits for its end."""
+        begins, _ = self._period(today)
+        if self.ladder.up == Up.AT_ONCE or begins != today:
+            return None
+        return self._reaches(begins)
+
+    def _reaches(self, end: date) -> int | None:
+        """The higher place that the window reaches, by as many steps as the ladder allows."""
+        score, place = self.score(end), self._place
+        above = [n for n, rung in enumerate(self.ladder.rungs) if n > place and score >= rung.reached_at]
+        if not above:
+            return None
+        return above[0] if self.ladder.up_steps == Steps.ONE else above[-1]
+
+    def _next_review(self, now: datetime) -> datetime | None:
+        """When the tier would be lost, or a period ends that lifts it."""
+        found = self._kept_until(self._place, now)
+        if self.ladder.up == Up.NEXT_PERIOD:
+            end = self._end(self.calendar.business_date(now))
+            if self._reaches(end) is not None:
+                return min(found or FOREVER, self.calendar.day_start(end))
+        return found
+
+    def _kept_until(self, place: int, now: datetime) -> datetime | None:
+        """When a place is lost unless more is counted: the first review that fails and whose grace is not over yet.
+
+        It fails for good unless a window that has begun since keeps the place again.
+        """
+        if place == 0 or self.ladder.down == Down.NEVER:
+            return None
+        today = self.calendar.business_date(now)
+        end, last = self._end(today - timedelta(days=self.ladder.grace_days)), self._end(today)
+        while True:  # windows yet to come are empty, and keeping costs something: one of them fails
+            if not self._keeps(place, end):
+                again = next((later for later in self._ends(end, last) if self._keeps(place, later)), None)
+                if again is None:
+                    return self._gone(end)
+                end = again
+            end = self._end(end)
+
+    def _carries(self, place: int, now: datetime) -> bool:
+        return any(self._keeps(place, end) for end in self._period(self.calendar.business_date(now)))
+
+    def _keeps(self, place: int, end: date) -> bool:
+        return place == 0 or self._score_to_keep(end) >= self.ladder.rungs[place].kept_at
+
+    def _score_to_keep(self, end: date) -> int:
+        """As `score`, for keeping: returns count unless the ladder protects from them."""
+        score = self._sum(end, "")
+        return score + self._sum(end, TAKEN_BACK) if self.ladder.returns == Returns.PROTECT else score
+
+    def _lower(self, below: Iterable[int], stays: Callable[[int], bool]) -> int:
+        """Where a member falls to."""
+        places = iter(below)
+        if self.ladder.down == Down.ONE_STEP:
+            return next(places, 0)
+        return next((place for place in places if stays(place)), 0)
+
+    def _gone(self, end: date) -> datetime:
+        """When a tier goes that the review at `end` found not kept."""
+        return self.calendar.day_start(end + timedelta(days=self.ladder.grace_days))
+
+    def _sum(self, end: date, of: str) -> int:
+        begin = self.ladder.window.start(end, self._anchor)
+        total = 0
+        for name, weight in self.ladder.metric:
+            buckets = self.counts.get(name + of, ())
+            total += weight * sum(amount for first, amount in buckets if begin <= first < end)
+        return total
+
+    def _period(self, day: date) -> tuple[date, date]:
+        """First day of the period that a day belongs to, and of the next; no period is older than the anchor."""
+        anchor = self._anchor
+        if self.ladder.window.period == Period.TIER_ANNIVERSARY:
+            day = max(day, anchor)
+        return self.ladder.window.periods(day, anchor)
+
+    def _end(self, day: date) -> date:
+        return self._period(day)[1]
+
+    def _ends(self, after: date, last: date) -> Iterator[date]:
+        """The ends of periods later than `after`, up to `last`."""
+        end = self._end(after)
+        while end <= last:
+            yield end
+            end = self._end(end)

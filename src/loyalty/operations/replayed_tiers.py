@@ -1,0 +1,124 @@
+"""One member's tier history, replayed: what its entries count, and what reviews and grants make of that."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from typing import NamedTuple
+
+from loyalty.domain.climbing import Climber, Tenure
+from loyalty.domain.entries import Entry
+from loyalty.domain.ids import EntryId
+from loyalty.domain.ladder import NET_SPEND
+from loyalty.domain.programme import Programme
+from loyalty.domain.tiers import Count, TierGrant, buckets, in_force, with_count
+from loyalty.store.verify import MemberRows
+
+
+class ReplayedTiers:
+    """A member's tier, replayed. Reviews leave no entry: they come in before the next thing that takes effect."""
+
+    def __init__(self, programme: Programme, rows: MemberRows) -> None:
+        self._programme = programme
+        self._rows = rows
+        self._counts: dict[str, Sequence[tuple[date, int]]] = {}
+        begin = Tenure(programme.ladder.rungs[0].tier, rows.member.enrolled_at, None)
+        self._earned = self._shown = begin
+        self._grant: TierGrant | None = None
+        self._is_granted = False
+        self._steps: list[_Step] = []
+
+    @property
+    def has_bought(self) -> bool:
+        return NET_SPEND in self._counts
+
+    def review(self, until: datetime, *, inclusive: bool) -> datetime | None:
+        """Review as often as that is due by then; the moment of the last review."""
+        last = None
+        while (due := self._shown.until) is not None and (due < until or (inclusive and due == until)):
+            last = due
+            earned = self._climber().reviewed(due) if self._earned.until == due else self._earned
+            if self._grant is not None and self._grant.until == due:
+                self._is_granted = False
+            self._settle_on(earned, at=due, entry_id=None)
+        return last
+
+    def earn(self, entry: Entry, counts: Sequence[Count]) -> None:
+        """Something was counted: it may lift the tier or prolong it."""
+        if counts:
+            self._count(counts)
+            first = min(count.day for count in counts)
+            self._settle_on(self._climber().gained(entry.effective_at, first), at=entry.effective_at, entry_id=entry.id)
+
+    def take_back(self, entry: Entry, counts: Sequence[Count]) -> None:
+        """Something came back: it counts less in the window of its purchase."""
+        was_carried = self._climber().is_carried(entry.effective_at)
+        self._count(counts)
+        earned = self._climber().lost(entry.effective_at, was_carried=was_carried)
+        self._settle_on(earned, at=entry.effective_at, entry_id=entry.id)
+
+    def grant(self, entry: Entry, tier: str | None, *, until: datetime | None, locked: bool) -> None:
+        """A tier was given by hand; or what was given is taken back where `tier` is None."""
+        self._is_granted = tier is not None
+        if tier is not None:
+            self._grant = TierGrant(tier, until, locked, self._earned)
+        self._settle_on(self._earned, at=entry.effective_at, entry_id=entry.id)
+
+    def differences(self) -> Iterable[tuple[str, str, str]]:
+        """What differs from what is kept: the table, the row, and what is wrong with it."""
+        member, kept = self._rows.member, self._rows.steps
+        for mine, its in zip(self._steps, kept, strict=False):
+            if mine != (its.from_tier, its.to_tier, its.occurred_at, its.entry_id):
+                problem = f"it says {its.from_tier} to {its.to_tier} at {its.occurred_at}; its history says {mine}"
+                yield "tier_step", its.id, problem
+        for its in kept[len(self._steps) :]:
+            yield "tier_step", its.id, "no entry and no review accounts for it"
+        for missed in self._steps[len(kept) :]:
+            yield "member", member.id, f"its tier history lacks {missed}"
+        shown = (member.tier, member.tier_since, member.tier_until, member.tier_granted)
+        if shown != (*self._shown, self._is_granted):
+            yield (
+                "member",
+                member.id,
+                f"its tier is {member.tier} from {member.tier_since} until {member.tier_until}; its history says"
+                f" {self._shown.tier} from {self._shown.since} until {self._shown.until}",
+            )
+        if self._rows.grant != self._grant:
+            yield "tier_grant", member.id, f"it is {self._rows.grant}; its history says {self._grant}"
+        yield from self._miscounted()
+
+    def _miscounted(self) -> Iterable[tuple[str, str, str]]:
+        mine = {(name, first): amount for name, series in self._counts.items() for first, amount in series}
+        kept = self._rows.counts
+        for place in sorted({*kept, *mine}):
+            if kept.get(place) != mine.get(place):
+                metric, first = place
+                is_spend = metric == NET_SPEND
+                row = f"{self._rows.member.id} {first}" if is_spend else f"{self._rows.member.id} {metric} {first}"
+                problem = f"it is {kept.get(place)}; the calculations come to {mine.get(place)}"
+                yield "net_spend" if is_spend else "tier_count", row, problem
+
+    def _climber(self) -> Climber:
+        counts = {name: self._counts.get(name, ()) for name in self._programme.ladder.metrics}
+        member = self._rows.member
+        return Climber(self._programme.ladder, self._programme.calendar, counts, member.enrolled_at, self._earned)
+
+    def _count(self, counts: Sequence[Count]) -> None:
+        for metric, first, amount in buckets(self._programme.ladder, counts):
+            self._counts[metric] = with_count(self._counts.get(metric, ()), first, amount)
+
+    def _settle_on(self, earned: Tenure, *, at: datetime, entry_id: EntryId | None) -> None:
+        self._earned, was = earned, self._shown
+        if self._grant is not None and self._is_granted:
+            self._grant = self._grant._replace(earned=earned)
+        grant = self._grant if self._is_granted else None
+        self._shown = in_force(self._programme.ladder, earned, grant, since=was.since, was=was.tier, at=at)
+        if self._shown.tier != was.tier:
+            self._steps.append(_Step(was.tier, self._shown.tier, at, entry_id))
+
+
+class _Step(NamedTuple):
+    """A step as a replay makes it."""
+
+    from_tier: str
+    to_tier: str
+    occurred_at: datetime
+    entry_id: EntryId | None
