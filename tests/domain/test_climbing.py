@@ -38,7 +38,8 @@ class Life:
         carried = self.climber.is_carried(now)
         for metric, first, amount in buckets(self.climber.ladder, [Count(NET_SPEND, happening.of, happening.amount)]):
             self._counts[metric] = with_count(self._counts.get(metric, ()), first, amount)
-        self.climber = self.climber._replace(counts=dict(self._counts))
+        one = self.climber
+        self.climber = Climber(one.ladder, one.calendar, dict(self._counts), one.enrolled_at, one.tenure)
         if happening.amount < 0:
             self.settle(self.climber.lost(now, was_carried=carried), now)
         else:
@@ -55,7 +56,7 @@ class Life:
         if tenure.tier != self.climber.tenure.tier:
             assert tenure.since == now
             self.steps.append((self.climber.tenure.tier, tenure.tier, now))
-        self.climber = self.climber._replace(tenure=tenure)
+        self.climber = self.climber.at(tenure)
 
 
 def some_ladder(dice: random.Random) -> Ladder:

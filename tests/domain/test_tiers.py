@@ -12,7 +12,6 @@ from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import DatesContradict, NoTierGranted, Refusal, UnknownTier
 from loyalty.domain.state import State
 from loyalty.domain.tiers import (
-    COUNTED,
     COUNTS,
     HAS_BOUGHT,
     Count,
@@ -194,10 +193,6 @@ def test_what_is_counted_is_kept_by_metric_and_bucket() -> None:
     state, anna = State(), a_member_id(1)
     counts = [Count("net_spend", day(text), amount) for text, amount in (("2026-01-31", 100), ("2026-02-01", 3))]
     keep_counts(state, anna, buckets(LADDER, [*counts, Count("net_spend", day("2026-01-01"), 20)]))
-    assert state.own(COUNTED) == [
-        ((anna, "net_spend", day("2026-01-01")), 120),
-        ((anna, "net_spend", day("2026-02-01")), 3),
-    ]
     assert state.get(COUNTS, (anna, "net_spend")) == ((day("2026-01-01"), 120), (day("2026-02-01"), 3))
     assert state.get(HAS_BOUGHT, anna)
 

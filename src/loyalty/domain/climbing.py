@@ -41,14 +41,25 @@ class Outlook(NamedTuple):
     """At the review that it would not survive as things are."""
 
 
-class Climber(NamedTuple):
-    """A member on the ladder, with what was counted."""
+class Climber:
+    """A member on the ladder, with what was counted. It never changes."""
 
-    ladder: Ladder
-    calendar: Calendar
-    counts: Counts
-    enrolled_at: datetime
-    tenure: Tenure
+    __slots__ = ("_anchor", "_place", "calendar", "counts", "enrolled_at", "ladder", "tenure")
+
+    def __init__(
+        self, ladder: Ladder, calendar: Calendar, counts: Counts, enrolled_at: datetime, tenure: Tenure
+    ) -> None:
+        self.ladder = ladder
+        self.calendar = calendar
+        self.counts = counts
+        self.enrolled_at = enrolled_at
+        self.tenure = tenure
+        self._place = ladder.place(tenure.tier)
+        self._anchor = self._years_begin() if ladder.window.is_anchored else date.min
+
+    def at(self, tenure: Tenure) -> "Climber":
+        """The same member at another place."""
+        return Climber(self.ladder, self.calendar, self.counts, self.enrolled_at, tenure)
 
     # --- what happens ---
 
@@ -114,15 +125,8 @@ class Climber(NamedTuple):
 
     # --- how it is decided ---
 
-    @property
-    def _place(self) -> int:
-        return self.ladder.place(self.tenure.tier)
-
-    @property
-    def _anchor(self) -> date:
+    def _years_begin(self) -> date:
         """From where a member's own years are counted: the first whole day in the tier, or the day of joining."""
-        if not self.ladder.window.is_anchored:
-            return date.min
         if self.ladder.window.period == Period.TIER_ANNIVERSARY and self.tenure.since != self.enrolled_at:
             day = self.calendar.business_date(self.tenure.since)
             return day if self.calendar.day_start(day) == self.tenure.since else day + _DAY
@@ -130,7 +134,7 @@ class Climber(NamedTuple):
 
     def _at(self, place: int, now: datetime) -> Tenure:
         """The tenure that begins now."""
-        begun = self._replace(tenure=Tenure(self.ladder.rungs[place].tier, now, None))
+        begun = self.at(Tenure(self.ladder.rungs[place].tier, now, None))
         return begun.tenure._replace(until=begun._next_review(now))
 
     def _attains(self, place: int, now: datetime, day: date) -> bool:

@@ -16,10 +16,12 @@ from loyalty.domain.members import MEMBERS, Member, existing, watch
 from loyalty.domain.programme import Programme
 from loyalty.domain.state import Draft, Shelf, State
 
-COUNTED: Shelf[tuple[MemberId, str, date], int] = Shelf("counted")
-"""What was counted of a metric, by member, metric and first day of the bucket. Net spend in minor units."""
-COUNTS: Shelf[tuple[MemberId, str], Sequence[tuple[date, int]]] = Shelf("counts of a metric")
-"""The same of each member and metric together, as far back as a batch has asked for. Not a table."""
+Buckets = Sequence[tuple[date, int]]
+COUNTS: Shelf[tuple[MemberId, str], Buckets] = Shelf("counts of a metric")
+"""What was counted, by member and metric: the buckets by their first day, as far back as a batch has asked for.
+
+Net spend is in minor units. Needs name the member and the earliest day that something is decided about.
+"""
 HAS_BOUGHT: Shelf[MemberId, bool] = Shelf("whether a member ever bought")
 """Whether any net spend of the member was ever counted; not a table."""
 
@@ -202,8 +204,7 @@ def climber_of(state: State, programme: Programme, member: Member) -> Climber:
 def keep_counts(state: State, member_id: MemberId, counts: Iterable[Count]) -> None:
     """Keep what is counted of each bucket."""
     for metric, first, amount in counts:
-        row, series = (member_id, metric, first), (member_id, metric)
-        state.put(COUNTED, row, (state.get(COUNTED, row) or 0) + amount)
+        series = (member_id, metric)
         state.put(COUNTS, series, with_count(state.get(COUNTS, series) or (), first, amount))
         if metric == NET_SPEND:
             state.put(HAS_BOUGHT, member_id, True)
@@ -228,7 +229,7 @@ def next_change(climber: Climber, grant: TierGrant | None, shown: Tenure) -> tup
         if at is None:
             break
         if climber.tenure.until == at:
-            climber = climber._replace(tenure=climber.reviewed(at))
+            climber = climber.at(climber.reviewed(at))
         if grant is not None and grant.until == at:
             grant = None
         shown = in_force(ladder, climber.tenure, grant, since=shown.since, was=shown.tier, at=at)

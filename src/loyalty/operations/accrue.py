@@ -16,7 +16,7 @@ from loyalty.domain.members import MEMBERS, existing, watch, who_may_earn
 from loyalty.domain.rules import Cap, RuleSet
 from loyalty.domain.state import Draft, Need
 from loyalty.domain.terms import Term, explicit_term, usual_term
-from loyalty.domain.tiers import COUNTED, HAS_BOUGHT, counts_of_points, counts_of_purchase, earn
+from loyalty.domain.tiers import COUNTS, HAS_BOUGHT, counts_of_points, counts_of_purchase, earn
 from loyalty.operations.command import Receipt
 
 
@@ -41,7 +41,7 @@ class Purchase(NamedTuple):
     def needs(self) -> tuple[Need, ...]:
         return (
             Need(MEMBERS, self.member_id),
-            Need(COUNTED, (self.member_id, self.business_date)),
+            Need(COUNTS, (self.member_id, self.business_date)),
             Need(REFERENCES, self.reference),
             *needs_of_rules(self.rules, self.member_id, self.business_date),
         )
@@ -168,7 +168,7 @@ class Grant(NamedTuple):
     def needs(self) -> tuple[Need, ...]:
         return (
             Need(MEMBERS, self.member_id),
-            Need(COUNTED, (self.member_id, self.business_date)),
+            Need(COUNTS, (self.member_id, self.business_date)),
             Need(REFERENCES, self.reference),
         )
 

@@ -13,7 +13,7 @@ from loyalty.domain.journal import write_entry
 from loyalty.domain.members import MEMBERS, Member, Status, existing
 from loyalty.domain.refusals import DatesContradict, MemberClosed, NoTierGranted, UnknownTier
 from loyalty.domain.state import Draft, Need
-from loyalty.domain.tiers import COUNTED, GRANTS
+from loyalty.domain.tiers import COUNTS, GRANTS
 from loyalty.operations.command import Receipt
 
 
@@ -77,7 +77,7 @@ class EndTierGrant(NamedTuple):
 
 
 def _needs(member_id: MemberId, day: date) -> tuple[Need, ...]:
-    return (Need(MEMBERS, member_id), Need(COUNTED, (member_id, day)), Need(GRANTS, member_id))
+    return (Need(MEMBERS, member_id), Need(COUNTS, (member_id, day)), Need(GRANTS, member_id))
 
 
 def _check_open(draft: Draft, member_id: MemberId) -> Member:

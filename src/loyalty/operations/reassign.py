@@ -18,7 +18,7 @@ from loyalty.domain.reservations import open_plans
 from loyalty.domain.returns import MOST_MOVES, bought, planned, take_back
 from loyalty.domain.reversals import moved, reversed_of
 from loyalty.domain.state import Draft, Need
-from loyalty.domain.tiers import COUNTED, counts_of_purchase, earn
+from loyalty.domain.tiers import COUNTS, counts_of_purchase, earn
 from loyalty.operations.command import Receipt
 from loyalty.operations.returns import calculation, come_back, counts_of, needs_of_return, shortfall_of, told
 
@@ -41,7 +41,7 @@ class Reassign(NamedTuple):
         return (
             *needs_of_return(self.purchase, self.bought_on),
             Need(MEMBERS, self.to),
-            Need(COUNTED, (self.to, self.bought_on)),
+            Need(COUNTS, (self.to, self.bought_on)),
             Need(REFERENCES, self.reference),
         )
 

@@ -18,7 +18,7 @@ from loyalty.domain.reservations import open_plans
 from loyalty.domain.returns import Plan, ReturnedLine, Taken, count, is_all_back, planned, take_back
 from loyalty.domain.reversals import REVERSALS
 from loyalty.domain.state import Draft, Need
-from loyalty.domain.tiers import COUNTED, Count, counts_of_return
+from loyalty.domain.tiers import COUNTS, Count, counts_of_return
 from loyalty.operations.command import Receipt
 
 
@@ -79,7 +79,7 @@ def needs_of_return(purchase: Entry, bought_on: date) -> tuple[Need, ...]:
     return (
         Need(MEMBERS, member_id),
         Need(REVERSALS, purchase.id),
-        Need(COUNTED, (member_id, bought_on)),
+        Need(COUNTS, (member_id, bought_on)),
         Need(OPEN_HOLDS, member_id),
         *(Need(LOTS, birth.lot_id) for birth in purchase.births),
         *(Need(OPEN_LOTS, (member_id, birth.wallet), birth.points) for birth in purchase.births),

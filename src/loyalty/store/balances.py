@@ -17,7 +17,7 @@ from loyalty.domain.members import MEMBERS, Member, existing
 from loyalty.domain.programme import Programme
 from loyalty.domain.settle import settle
 from loyalty.domain.state import Draft, Moment, Need, Shelf, State
-from loyalty.domain.tiers import COUNTED, TierGrant, climber_of, granted
+from loyalty.domain.tiers import COUNTS, TierGrant, climber_of, granted
 from loyalty.store import members, past, shelves
 from loyalty.store.coalesce import Coalescer
 from loyalty.store.database import Database
@@ -90,7 +90,7 @@ async def read_standings(
     today = programme.calendar.business_date(at)
     needs: dict[Shelf[Any, Any], list[Need]] = {
         MEMBERS: [Need(MEMBERS, id_) for id_ in ids],
-        COUNTED: [Need(COUNTED, (id_, today)) for id_ in ids],
+        COUNTS: [Need(COUNTS, (id_, today)) for id_ in ids],
     }
     await shelves.find(connection, programme, needs, loaded)
     found = dict(loaded.own(MEMBERS))

@@ -28,7 +28,7 @@ from loyalty.domain.publishing import DRAFTED, LAST_VERSIONS, VERSIONS
 from loyalty.domain.reversals import REVERSALS
 from loyalty.domain.reviews import REVIEWS
 from loyalty.domain.state import Need, Shelf, State
-from loyalty.domain.tiers import COUNTED, GRANTS, HAS_BOUGHT, TierStep
+from loyalty.domain.tiers import COUNTS, GRANTS, HAS_BOUGHT, TierStep
 from loyalty.store import (
     adjustments,
     books,
@@ -162,7 +162,7 @@ def _counted_since(asked: Asked) -> dict[MemberId, date]:
     """From which day counts matter: of members for whom something is counted, or whose tier may be reviewed."""
     ladder, calendar = asked.programme.ladder, asked.programme.calendar
     first: dict[MemberId, date] = {}
-    for need in asked.needs.get(COUNTED, ()):
+    for need in asked.needs.get(COUNTS, ()):
         member_id, day = need.key
         first[member_id] = min(day, first.get(member_id, day))
     for member_id, member in asked.locked.own(MEMBERS):
@@ -338,7 +338,7 @@ def _writes(batch: State, loaded: State, recorded_at: datetime) -> Iterable[Writ
     yield from adjustments.write(*_values(of(ADJUSTMENTS)))
     yield from parked.write(*_values(of(PARKED)))
     yield from reviews.write(*_values(of(REVIEWS)))
-    yield from tiers.write(*of(COUNTED))
+    yield from tiers.write(batch.own(COUNTS), loaded)
     yield from tiers.write_grants(*of(GRANTS))
     yield from caps.write(*of(CAP_USE))
     yield from codes.write(*of(CODE_USE))

@@ -11,7 +11,7 @@ from loyalty.domain.climbing import Tenure
 from loyalty.domain.ids import MemberId, bucket_of
 from loyalty.domain.ladder import NET_SPEND
 from loyalty.domain.state import State
-from loyalty.domain.tiers import COUNTED, COUNTS, GRANTS, HAS_BOUGHT, TierGrant, TierStep
+from loyalty.domain.tiers import COUNTS, GRANTS, HAS_BOUGHT, Buckets, TierGrant, TierStep
 from loyalty.store.parts import Insert, Load, Update, Write, keys, rows_of
 from loyalty.store.schema import BIGINT, BOOLEAN, DATE, SMALLINT, TEXT, TIMESTAMPTZ, UUID, ledger_table
 
@@ -123,15 +123,14 @@ def load_counts(since: Mapping[MemberId, date], metrics: Sequence[str]) -> Load:
 
 def place(rows: Iterable[Sequence[Any]], into: State) -> None:
     """Put the buckets found on the state."""
-    found: dict[tuple[MemberId, str], list[tuple[date, int]]] = {}
+    found: dict[tuple[Any, str], list[tuple[date, int]]] = {}
     for member_id, metric, first, amount in rows:
+        found.setdefault((member_id, metric), []).append((first, amount))
+    for (member_id, metric), buckets in found.items():
         id_ = MemberId(member_id.hex)
-        into.put(COUNTED, (id_, metric, first), amount)
-        found.setdefault((id_, metric), []).append((first, amount))
-    for series, buckets in found.items():
-        into.put(COUNTS, series, tuple(sorted(buckets)))
-        if series[1] == NET_SPEND:
-            into.put(HAS_BOUGHT, series[0], True)
+        into.put(COUNTS, (id_, metric), tuple(sorted(buckets)))
+        if metric == NET_SPEND:
+            into.put(HAS_BOUGHT, id_, True)
 
 
 def load_grants(ids: Sequence[MemberId]) -> Load:
@@ -156,18 +155,24 @@ def grant_from_row(row: Sequence[Any]) -> TierGrant:
     return TierGrant(tier, until, locked, Tenure(*earned))
 
 
-Counted = tuple[tuple[MemberId, str, date], int]
-
-
-def write(new: Sequence[Counted], changed: Sequence[Counted]) -> Iterable[Write]:
-    """The part of the write that counts contribute."""
-    for rows, spend, others in ((new, _INSERT_SPEND, _INSERT_COUNT), (changed, _UPDATE_SPEND, _UPDATE_COUNT)):
-        of_spend = [(bucket_of(id_), id_, day, amount) for (id_, name, day), amount in rows if name == NET_SPEND]
-        if of_spend:
-            yield spend.write(of_spend)
-        of_others = [(bucket_of(key[0]), *key, amount) for key, amount in rows if key[1] != NET_SPEND]
-        if of_others:
-            yield others.write(of_others)
+def write(changed: Iterable[tuple[tuple[MemberId, str], Buckets]], seen: State) -> Iterable[Write]:
+    """The part of the write that counts contribute: the buckets that are not as they were `seen`."""
+    rows: dict[Insert | Update, list[tuple[Any, ...]]] = {}
+    for (member_id, metric), buckets in changed:
+        known: Buckets = seen.get(COUNTS, (member_id, metric)) or ()
+        before = dict(known)
+        for first, amount in buckets:
+            if before.get(first) != amount:
+                is_new = first not in before
+                if metric == NET_SPEND:
+                    piece: Insert | Update = _INSERT_SPEND if is_new else _UPDATE_SPEND
+                    row: tuple[Any, ...] = (bucket_of(member_id), member_id, first, amount)
+                else:
+                    piece = _INSERT_COUNT if is_new else _UPDATE_COUNT
+                    row = (bucket_of(member_id), member_id, metric, first, amount)
+                rows.setdefault(piece, []).append(row)
+    for piece, of_piece in sorted(rows.items(), key=lambda one: one[0].name):  # alike, or statements would be many
+        yield piece.write(of_piece)
 
 
 def write_grants(
