@@ -143,6 +143,7 @@ async def _write(service: Service, programme: Programme, till: _Client, second: 
     await till.post("/v1/transfers", {"from": {"id": member}, "to": {"id": other}, "points": 10, **_origin()})
     asked = await till.post("/v1/adjustments", _points(member, 5_000, reason="tour"))
     await second.post(f"/v1/adjustments/{asked['adjustment']}/approve")
+    await _merge(till, member)
     await till.post(f"/v1/members/{other}", {"status": "frozen"}, method="PATCH")
     await till.post(f"/v1/members/{other}/close")
     await asyncio.sleep(SOON)  # until the hold has ended by itself: there is something to settle
@@ -156,6 +157,15 @@ async def _come_too_early(till: _Client) -> None:
     await till.get(f"/v1/parked/{early['parked']}")
     await till.get("/v1/parked", limit=PAGE)
     await _enrol(till, identities=[identity])
+
+
+async def _merge(till: _Client, survivor: str) -> None:
+    """Somebody has joined twice, or so it seemed; what was bought meanwhile comes back."""
+    twice = (await till.post("/v1/members"))["id"]
+    sale = await till.post("/v1/accruals", _order({"id": twice}, 20_000))
+    await till.post(f"/v1/members/{survivor}/merge", {"member": {"id": twice}, "reason": "tour"})
+    await till.post("/v1/returns", {"accrual": {"entry": sale["entry"]["id"]}, "full": True, **_origin()})
+    await till.post(f"/v1/members/{twice}/unmerge", {"reason": "tour"})
 
 
 async def _change_hands(till: _Client, *members: str) -> None:

@@ -474,6 +474,32 @@ CREATE TYPE public.member_row_2 AS (
 
 
 --
+-- Name: merge_change; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.merge_change AS (
+	bucket smallint,
+	member_id uuid,
+	survivor_id uuid,
+	merged_at timestamp with time zone,
+	carried json
+);
+
+
+--
+-- Name: merge_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.merge_row AS (
+	bucket smallint,
+	member_id uuid,
+	survivor_id uuid,
+	merged_at timestamp with time zone,
+	carried json
+);
+
+
+--
 -- Name: net_spend_change; Type: TYPE; Schema: public; Owner: -
 --
 
@@ -1083,10 +1109,25 @@ CREATE TABLE public.member (
     tier_granted boolean DEFAULT false NOT NULL,
     CONSTRAINT member_bucket_is_of_id CHECK ((bucket = get_byte(uuid_send(id), 15))),
     CONSTRAINT member_head_is_sha256 CHECK ((length(head) = 32)),
-    CONSTRAINT member_sequence_not_negative CHECK ((sequence >= 0)),
-    CONSTRAINT member_status_known CHECK ((status = ANY (ARRAY['active'::text, 'earn_only'::text, 'frozen'::text, 'closed'::text])))
+    CONSTRAINT member_sequence_not_negative CHECK ((sequence >= 0))
 )
 WITH (fillfactor='60');
+
+
+--
+-- Name: merge; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.merge (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    member_id uuid NOT NULL,
+    survivor_id uuid NOT NULL,
+    merged_at timestamp with time zone NOT NULL,
+    carried json NOT NULL,
+    CONSTRAINT merge_bucket_is_of_member CHECK ((bucket = get_byte(uuid_send(member_id), 15))),
+    CONSTRAINT merge_of_two CHECK ((member_id <> survivor_id))
+);
 
 
 --
@@ -1492,6 +1533,22 @@ ALTER TABLE ONLY public.member
 
 
 --
+-- Name: member member_status_known; Type: CHECK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE public.member
+    ADD CONSTRAINT member_status_known CHECK ((status = ANY (ARRAY['active'::text, 'earn_only'::text, 'frozen'::text, 'closed'::text, 'merged'::text]))) NOT VALID;
+
+
+--
+-- Name: merge merge_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.merge
+    ADD CONSTRAINT merge_pkey PRIMARY KEY (bucket, programme_id, member_id);
+
+
+--
 -- Name: net_spend net_spend_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -1655,6 +1712,13 @@ CREATE INDEX member_due ON public.member USING btree (programme_id, due_at) WHER
 
 
 --
+-- Name: merge_survivor; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX merge_survivor ON public.merge USING btree (programme_id, survivor_id);
+
+
+--
 -- Name: parked_event_awaits_member; Type: INDEX; Schema: public; Owner: -
 --
 
@@ -1791,6 +1855,12 @@ ALTER TABLE public.lot ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.member ENABLE ROW LEVEL SECURITY;
 
 --
+-- Name: merge; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.merge ENABLE ROW LEVEL SECURITY;
+
+--
 -- Name: net_spend; Type: ROW SECURITY; Schema: public; Owner: -
 --
 
@@ -1896,6 +1966,13 @@ CREATE POLICY programme_wall ON public.lot USING ((NOT (programme_id IS DISTINCT
 --
 
 CREATE POLICY programme_wall ON public.member USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
+-- Name: merge programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.merge USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
 
 
 --
@@ -2372,6 +2449,34 @@ GRANT UPDATE(tier_until) ON TABLE public.member TO loyalty_run;
 --
 
 GRANT UPDATE(tier_granted) ON TABLE public.member TO loyalty_run;
+
+
+--
+-- Name: TABLE merge; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.merge TO loyalty_run;
+
+
+--
+-- Name: COLUMN merge.survivor_id; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(survivor_id) ON TABLE public.merge TO loyalty_run;
+
+
+--
+-- Name: COLUMN merge.merged_at; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(merged_at) ON TABLE public.merge TO loyalty_run;
+
+
+--
+-- Name: COLUMN merge.carried; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(carried) ON TABLE public.merge TO loyalty_run;
 
 
 --

@@ -23,20 +23,9 @@ from tests.makers import a_fact, a_member_id, a_programme, accepted, at, enrolli
 from tests.postgres_ledger import InPostgres, Postgres
 from tests.twin import Fact
 
-TABLES = [
-    "member",
-    "book",
-    "lot",
-    "net_spend",
-    "tier_count",
-    "tier_grant",
-    "entry",
-    "posting",
-    "draw",
-    "tier_step",
-    "event",
-]
-TABLES += ["tier_count", "tier_grant", "replay", "reference", "identity", "hold", "reversal", "adjustment", "review"]
+TABLES = ["member", "book", "lot", "net_spend", "entry", "posting", "draw", "tier_step", "event"]
+TABLES += ["replay", "reference", "identity", "hold", "reversal", "adjustment", "review"]
+TABLES += ["tier_count", "tier_grant", "merge"]
 
 
 @pytest.fixture

@@ -75,6 +75,7 @@ async def test_an_untouched_history_is_sound(database: Database, history: Progra
         "rule_version",
         "tier_count",
         "tier_grant",
+        "merge",
     }
     assert there == report.checked.keys() - missing, "an import holds and returns nothing, and all is in order"
 

@@ -251,7 +251,7 @@ TABLES = (
         "parked_event",
         "review",
     ),
-    *("rule_draft", "rule_version", "cap_use", "code_use"),
+    *("merge", "rule_draft", "rule_version", "cap_use", "code_use"),
 )
 """Everything that a write may touch."""
 _DIGESTS = " union all ".join(

@@ -42,6 +42,8 @@ ROUTES = {
     ("GET", "/v1/members/{id}/balance"): "members:read",
     ("GET", "/v1/members/{id}/tier"): "members:read",
     ("POST", "/v1/members/{id}/tier-grants"): "members:manage",
+    ("POST", "/v1/members/{id}/merge"): "members:manage",
+    ("POST", "/v1/members/{id}/unmerge"): "members:manage",
     ("POST", "/v1/members/{id}/tier-grants/end"): "members:manage",
     ("GET", "/v1/members/{id}/entries"): "members:read",
     ("GET", "/v1/members/{id}/lots"): "members:read",
@@ -127,6 +129,8 @@ def sample(method: str, path: str, member: dict[str, Any], entry: str) -> tuple[
         "/v1/transfers": {**a_redemption(member, 1), "from": named(member), "to": named(member)},
         "/v1/adjustments": {**a_grant(member), "reason": "r"},
         "/v1/members/{id}": {"status": "active"},
+        "/v1/members/{id}/merge": {"member": named(member), "reason": "r"},
+        "/v1/members/{id}/unmerge": {"reason": "r"},
         "/v1/members/{id}/tier-grants": {"tier": "gold", "reason": "r", "approved_by": "a"},
         "/v1/members/{id}/tier-grants/end": {"reason": "r", "approved_by": "a"},
         "/v1/reviews/{id}/resolve": {"reason": "r"},
@@ -200,6 +204,8 @@ async def test_a_programme_sees_and_moves_nothing_of_another(a_shop: ShopFactory
     match place:
         case ("POST", "/v1/members" | "/v1/earning-rules"):
             accepted(answer)
+        case ("POST", "/v1/members/{id}/unmerge"):
+            refused(answer, 404, "merge_not_found")
         case ("POST", "/v1/accruals/bulk"):
             assert [one["status"] for one in answer.json()["results"]] == [404]
         case ("GET", "/v1/analytics/tier-transitions"):

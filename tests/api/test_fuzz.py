@@ -55,6 +55,8 @@ OPERATIONS = [
     ("GET", "/v1/members/{id}/balance"),
     ("GET", "/v1/members/{id}/tier"),
     ("POST", "/v1/members/{id}/tier-grants"),
+    ("POST", "/v1/members/{id}/merge"),
+    ("POST", "/v1/members/{id}/unmerge"),
     ("POST", "/v1/members/{id}/tier-grants/end"),
     ("GET", "/v1/members/{id}/entries"),
     ("GET", "/v1/members/{id}/lots"),

@@ -179,6 +179,16 @@ class Days:
         tier, locked = self.chance.choice(["member", "silver", "gold"]), self.chance.random() < 0.5
         return await self.desk.post(path, {**why, **until, "tier": tier, "locked": locked})
 
+    async def merge(self, member: dict[str, Any], now: datetime) -> httpx2.Response | None:
+        """Two of them are one person, or two again."""
+        if self.chance.random() < 0.5:
+            return None
+        other = self.chance.choice(self.people[-MEMBERS:])
+        if self.chance.random() < 0.5:
+            return await self.desk.post(f"/v1/members/{other['id']}/unmerge", {"reason": "two after all"})
+        body = {"member": {"id": other["id"]}, "reason": "joined twice"}
+        return await self.desk.post(f"/v1/members/{member['id']}/merge", body)
+
     async def leave(self, member: dict[str, Any], now: datetime) -> httpx2.Response | None:
         if self.chance.random() < 0.8:
             return None
@@ -201,7 +211,7 @@ VERBS_AT_ONCE: list[Verb] = [
     *(Days.sale, Days.sale, Days.grant, Days.grant, Days.redeem, Days.force, Days.refund, Days.refund),
     *(Days.hold, Days.hold, Days.capture, Days.release, Days.give_back, Days.give_back, Days.give_away),
     Days.move,
-    *(Days.adjust, Days.decide, Days.restrict, Days.leave, Days.appoint),
+    *(Days.adjust, Days.decide, Days.restrict, Days.leave, Days.appoint, Days.merge),
 ]
 VERBS = [*VERBS_AT_ONCE, Days.look]
 

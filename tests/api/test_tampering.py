@@ -35,6 +35,7 @@ TOLD_ONCE = "that somebody was enrolled, frozen or active again, and when, no ot
 A_DRAFT = "a draft that is not published decides nothing"
 FOR_A_WHILE = "an answer is kept for a while only, and is no part of the ledger"
 
+REVERSED = "of a merge that was reversed nobody reads it: the journal tells what was carried and brought back"
 UNSEEN: Mapping[str, str] = {
     **{f"adjustment.{name}": WAITS for name in ("points", "reason", "wallet")},
     **{f"adjustment.{name}": NOWHERE_ELSE for name in ("requested_by", "decided_by")},
@@ -56,6 +57,8 @@ UNSEEN: Mapping[str, str] = {
     **{f"identity{what}": WHOSE for what in (" -", " +", ".programme_id", ".bound_at", ".proven")},
     **{f"identity.{name}": WHOSE for name in ("bucket", "channel", "type", "lookup")},
     "rule_draft +": A_DRAFT,
+    **{f"merge{what}": REVERSED for what in (" -", ".programme_id", ".survivor_id", ".carried")},
+    "merge.merged_at": NOWHERE_ELSE,
     "code_use.*": FOR_A_WHILE,
     "event.xid": "the order in which followers see it",
     "member.store": NOWHERE_ELSE,
@@ -73,7 +76,7 @@ TABLES = (
     *("cap_use", "code_use", "rule_draft", "rule_version"),
     *("adjustment", "book", "consent", "draw", "entry", "event", "hold", "identity", "lot", "member", "net_spend"),
     *("parked_event", "person", "posting", "reference", "replay", "reversal", "review"),
-    *("tier_count", "tier_grant", "tier_step"),
+    *("merge", "tier_count", "tier_grant", "tier_step"),
 )
 A_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 CHANGED_BY_TYPE = {

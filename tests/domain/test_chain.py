@@ -106,7 +106,7 @@ def test_an_entry_of_another_programme_has_another_hash(desk: Desk) -> None:
 
 def test_the_words_that_are_hashed_are_as_published() -> None:
     words = "earn mature spend expire hold capture release reserve return reassign unspend forfeit adjust transfer"
-    words += " tier"
+    words += " tier merge unmerge"
     assert [kind.value for kind in Kind] == words.split()
 
 

@@ -51,7 +51,11 @@ CURABLE = """
     identity_conflict
     identity_not_found
     identity_taken
+    member_absorbs
+    member_merged
     member_not_found
+    merge_changed
+    merge_not_found
     no_tier_granted
     occurred_at_in_future
     parked_not_found

@@ -33,7 +33,16 @@ from loyalty.api.lean import Call, Calling, LeanRoute
 from loyalty.api.parked import ParkedAnswer
 from loyalty.api.problems import Problem
 from loyalty.api.service import new_fact, wall_clock
-from loyalty.api.writing import claim_of, is_dry_run, named_or_awaited, replayed_or_refused, submission, taken, write
+from loyalty.api.writing import (
+    claim_of,
+    is_dry_run,
+    learn,
+    named_or_awaited,
+    replayed_or_refused,
+    submission,
+    taken,
+    write,
+)
 from loyalty.domain.bounds import MAX_LINES
 from loyalty.domain.claims import ReferenceKind
 from loyalty.domain.earning import Order
@@ -44,6 +53,7 @@ from loyalty.domain.parked import AskedPoints, ParkedEvent
 from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import FieldRequired, MemberNotFound
 from loyalty.domain.terms import Term
+from loyalty.operations import door
 from loyalty.operations.accrue import Accrued, Grant, Purchase
 from loyalty.operations.command import Command, Receipt
 from loyalty.operations.door import Submission
@@ -211,8 +221,7 @@ async def accrue_in_bulk(call: Calling, body: BulkBody) -> Response:
     if len(body.items) > call.service.lanes.room():
         raise Problem("overloaded", "There is no room for all of the items; none was taken.")
     dry_run = is_dry_run(call)
-    asks = await asyncio.gather(*(_item(call, item, dry_run) for item in body.items))
-    results = await _in_order(call, asks)
+    results = await _decided(call, body.items, dry_run)
     parts = (b'{"status":%d,"body":%b}' % result for result in results)
     return Response(b'{"results":[' + b",".join(parts) + b"]}", media_type="application/json")
 
@@ -300,20 +309,36 @@ async def _item(call: Call, item: BulkOrderBody | BulkGrantBody, dry_run: bool) 
         return answer.status, answer.body
 
 
-async def _in_order(call: Call, asks: Sequence[Submission | tuple[int, bytes]]) -> list[tuple[int, bytes]]:
-    """Every item's answer, in the order of the items."""
+async def _decided(
+    call: Call, items: Sequence[BulkOrderBody | BulkGrantBody], dry_run: bool
+) -> list[tuple[int, bytes]]:
+    """Every item's answer, in the order of the items. Whose member turned out to be merged is asked once more."""
+    asks = await asyncio.gather(*(_item(call, item, dry_run) for item in items))
+    results = await _in_order(call, asks)
+    merged = [n for n, one in enumerate(results) if isinstance(one, door.Answer) and learn(call, one.outcome)]
+    again = await _in_order(call, [await _item(call, items[n], dry_run) for n in merged]) if merged else []
+    for n, result in zip(merged, again, strict=True):
+        results[n] = result
+    return [_told(call, one) for one in results]
+
+
+async def _in_order(call: Call, asks: Sequence[Submission | tuple[int, bytes]]) -> list[Any]:
+    """What came of every item, in their order: the door's answer, an error, or what was said before the door."""
     try:
         waiting = call.service.lanes.submit_bulk([ask for ask in asks if isinstance(ask, Submission)])
     except Overloaded as error:
         raise Problem("overloaded", f"{error} None of the items was taken.") from None
     decided = iter(await asyncio.gather(*waiting, return_exceptions=True))
-    return [_told(call, next(decided)) if isinstance(ask, Submission) else ask for ask in asks]
+    return [next(decided) if isinstance(ask, Submission) else ask for ask in asks]
 
 
 def _told(call: Call, result: Any) -> tuple[int, bytes]:
     """One item's status and body; one that failed disturbs no other."""
-    if not isinstance(result, BaseException):
+    if isinstance(result, door.Answer):
         return result.status, result.body
+    if isinstance(result, tuple):
+        status, body = result
+        return status, body
     code = "unavailable" if isinstance(result, Unavailable | Overloaded) else "internal_error"
     status, title = problems.TITLES[code]
     detail = "The item could not be decided; whether it took effect, its key tells."

@@ -25,7 +25,7 @@ from loyalty.api.members import standing
 from loyalty.api.service import wall_clock
 from loyalty.domain.codes import STEP, moment_of, step_of
 from loyalty.domain.members import Status
-from loyalty.domain.refusals import MemberClosed
+from loyalty.domain.refusals import MemberClosed, MemberMerged
 
 router = APIRouter(tags=["members"], route_class=StrictRoute)
 SVG = "image/svg+xml"
@@ -72,8 +72,10 @@ async def image(
 
 
 async def _now(call: Call, id_: str) -> tuple[str, datetime]:
-    """The code of this moment, and until when to show it. Raises MemberNotFound, MemberClosed."""
+    """The code of this moment, and until when to show it. Raises MemberNotFound, MemberClosed, MemberMerged."""
     member = (await standing(call, path_member(id_))).member
+    if member.status == Status.MERGED:
+        raise MemberMerged("The member was merged into another: the code is the survivor's.")
     if member.status == Status.CLOSED:
         raise MemberClosed("The member has closed its account.")
     step = step_of(wall_clock())

@@ -99,6 +99,7 @@ async def capture(call: Calling, id: str, body: CaptureBody) -> Response:  # noq
         call,
         body,
         find=_found(id),
+        carries=True,
         command=lambda hold, at: Capture(hold, body.points, call.caller.programme.calendar.business_date(at)),
         say=lambda receipt: (201, to_json({**_said(receipt), "redemption": f"red_{receipt.entries[0].id}"})),
     )
@@ -114,6 +115,7 @@ async def release(call: Calling, id: str, body: NoBody) -> Response:  # noqa: A0
         call,
         body,
         find=_found(id),
+        carries=True,
         command=lambda hold, at: Release(hold, call.caller.programme.calendar.business_date(at)),
         say=lambda receipt: (201, to_json(_said(receipt))),
     )

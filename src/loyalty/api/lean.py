@@ -33,7 +33,7 @@ DRY_RUN = "dry_run"
 class Call:
     """One admitted request: the service it came to, who calls, and the request itself."""
 
-    __slots__ = ("caller", "codes", "request", "service")
+    __slots__ = ("caller", "codes", "merged", "request", "service")
 
     def __init__(self, request: Request, service: Service, caller: Caller) -> None:
         self.request = request
@@ -41,6 +41,8 @@ class Call:
         self.caller = caller
         self.codes: list[tuple[MemberId, int]] = []
         """Member codes that the request came with: whose, and of which step. They are used up with it."""
+        self.merged: dict[MemberId, MemberId] = {}
+        """Members that turned out to be merged into others, and into whom."""
 
     @property
     def request_id(self) -> str:

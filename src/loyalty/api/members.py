@@ -65,7 +65,7 @@ class MemberAnswer(Answer):
 
     id: str = Field(examples=["mem_019ab2c3d4e5f60718293a4b5c6d7e8f"])
     number: str = Field(description="Card number.", examples=["6212345678901232"])
-    status: str = Field(description="active, earn_only, frozen, closed", examples=["active"])
+    status: str = Field(description="active, earn_only, frozen, closed, merged", examples=["active"])
     tier: str = Field(examples=["member"])
     store: str | None
     enrolled_at: datetime
@@ -166,7 +166,7 @@ async def enrol(call: Calling, body: EnrolBody) -> Response:
             raise Problem("forbidden", detail, scope=IDENTITIES_WRITE)
         return Rejoin(holder, phone, command)
 
-    return await write(call, body, find=_holder(phone), command=decided, say=_say_enrolled, unless=IdentityTaken)
+    return await write(call, body, find=_holder(phone), command=decided, say=_say_enrolled, unless=(IdentityTaken,))
 
 
 @router.get("/v1/members/{id}", summary="Read a member", **reads(MEMBERS_READ, MemberAnswer, 404))

@@ -26,6 +26,7 @@ STATUS_OF_REFUSAL: Mapping[type[Refusal], int] = {
     refusals.ReviewNotFound: 404,
     refusals.IdentityNotFound: 404,
     refusals.RulesNotFound: 404,
+    refusals.MergeNotFound: 404,
     refusals.CodeNotValid: 422,
     refusals.CodeUsed: 409,
     refusals.InsufficientPoints: 409,
@@ -57,6 +58,9 @@ STATUS_OF_REFUSAL: Mapping[type[Refusal], int] = {
     refusals.ApproverNotSecond: 409,
     refusals.RulesPublished: 409,
     refusals.NoTierGranted: 409,
+    refusals.MemberMerged: 409,
+    refusals.MergeChanged: 409,
+    refusals.MemberAbsorbs: 409,
     refusals.RulesTooMany: 409,
     refusals.KeyReused: 422,
     refusals.LineUnknown: 422,
@@ -135,10 +139,14 @@ def body_of(status: int, code: str, title: str, detail: str, facts: Mapping[str,
     return orjson.dumps(document, option=orjson.OPT_UTC_Z)
 
 
+_IDS: Mapping[str, str] = {"entry": "ent", "absorbed": "mem", "survivor": "mem"}
+"""What stands before an id among the facts of a refusal."""
+
+
 def body_of_refusal(refusal: Refusal, request_id: str | None) -> tuple[int, bytes]:
     """Status and problem document of a refusal. An id among its facts gets its public prefix."""
     status = STATUS_OF_REFUSAL[type(refusal)]
-    facts = {name: f"ent_{value}" if name == "entry" else value for name, value in refusal.facts.items()}
+    facts = {name: f"{_IDS[name]}_{value}" if name in _IDS else value for name, value in refusal.facts.items()}
     return status, body_of(status, refusal.code, refusal.title, refusal.detail, facts, request_id)
 
 

@@ -66,6 +66,7 @@ async def reassign(call: Calling, body: ReassignmentBody) -> Response:
         call,
         body,
         find=purchase_and_member,
+        carries=True,
         command=lambda found, at: _command(call.caller.programme, body, *found, at),
         say=lambda receipt: (201, to_json(_said(receipt))),
     )

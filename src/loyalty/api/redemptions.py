@@ -125,6 +125,7 @@ async def refund(call: Calling, id: str, body: RefundBody) -> Response:  # noqa:
         call,
         body,
         find=_found(id),
+        carries=True,
         command=lambda found, at: _refund(call.caller.programme, body, found, at),
         say=lambda receipt: (201, to_json({**answers.written(receipt), "points": receipt.said})),
     )

@@ -139,6 +139,7 @@ async def take_back(call: Calling, body: ReturnBody) -> Response:
         call,
         body,
         find=find_purchase_if_known(body.accrual),
+        carries=True,
         occurred_at=body.occurred_at,
         command=lambda entry, at: _command(call.caller.programme, body, entry, at),
         say=lambda receipt: _say(call.caller.programme, receipt),
@@ -162,6 +163,7 @@ async def reserve(call: Calling, body: ReserveBody) -> Response:
         call,
         body,
         find=find_purchase(body.accrual),
+        carries=True,
         occurred_at=body.occurred_at,
         command=lambda entry, at: _reserving(call.caller.programme, body, entry, at),
         say=lambda receipt: (201, to_json(_reserved(call.caller.programme, receipt))),
@@ -186,6 +188,7 @@ async def confirm(call: Calling, id: str, body: NoBody) -> Response:  # noqa: A0
         call,
         body,
         find=reservation_and_sale,
+        carries=True,
         command=lambda found, at: Confirm(*found, calendar.business_date(at), bought_on(calendar, found[1])),
         say=lambda receipt: (201, to_json(_reserved(call.caller.programme, receipt))),
     )
@@ -203,6 +206,7 @@ async def cancel(call: Calling, id: str, body: NoBody) -> Response:  # noqa: A00
         call,
         body,
         find=_found(id),
+        carries=True,
         command=lambda found, at: Cancel(found[0], calendar.business_date(at)),
         say=lambda receipt: (
             201,

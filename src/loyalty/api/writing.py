@@ -22,7 +22,9 @@ from loyalty.domain.refusals import (
     CodeNotValid,
     KeyReused,
     MemberCodeRequired,
+    MemberMerged,
     MemberNotFound,
+    MergeChanged,
     NotFound,
     Refusal,
     SourceMayNotForce,
@@ -32,10 +34,14 @@ from loyalty.operations.codes import ByCode
 from loyalty.operations.command import Command, Receipt
 from loyalty.operations.door import Answer, Submission
 from loyalty.operations.lanes import Overloaded
+from loyalty.operations.merge import through
 from loyalty.operations.retry import Unavailable
+from loyalty.store import merges
 from loyalty.store.claims import find_replay
 
 MAX_KEY = 255
+MOST_TRIES = 3
+"""Of a command that meets with what has just changed."""
 TILLS = frozenset({"pos", "store"})
 NOBODY = "0" * 32
 """Stands for the holder of a card that nobody has: its codes take as long to refuse."""
@@ -56,26 +62,48 @@ async def write(
     occurred_at: datetime | None = None,
     command: Callable[[T, datetime], Command],
     say: SaysWhat,
-    unless: type[Refusal] | None = None,
+    unless: tuple[type[Refusal], ...] = (),
+    carries: bool = False,
 ) -> Response:
     """Send one command through the door and give its answer. Raises Problem; refusals are answers.
 
-    `unless`: refused in this way, what was found may have changed meanwhile. It is found and tried once more.
+    `unless`: refused in one of these ways, what was found may have changed meanwhile. It is found and tried once more.
+    So it is where a member turned out to be merged into another; `carries`: what is done concerns something that the
+    merged member has had, and is done there.
     """
     dry_run = is_dry_run(call)
     claim = None if dry_run else claim_of(call, key_of(call), body)
-    answer = None
-    while answer is None:
+    unless = (*unless, MemberMerged, MergeChanged)
+    tries = 0
+    while True:
+        tries += 1
         try:
             ask = await submission(
-                call, find=find, occurred_at=occurred_at, command=command, say=say, claim=claim, dry_run=dry_run
+                call,
+                find=find,
+                occurred_at=occurred_at,
+                command=command,
+                say=say,
+                claim=claim,
+                dry_run=dry_run,
+                carries=carries,
             )
         except NotFound as refusal:
             return response(await replayed_or_refused(call, claim, refusal))
         answer = await submit(call, ask)
-        if unless is not None and isinstance(answer.outcome, unless):
-            answer, unless = None, None
-    return response(answer)
+        if not isinstance(answer.outcome, unless) or tries == MOST_TRIES:
+            return response(answer)
+        learn(call, answer.outcome)
+
+
+def learn(call: Call, refusal: object) -> bool:
+    """Whether it tells of a merge that this process did not know: names mean the survivor from now on."""
+    if not isinstance(refusal, MemberMerged):
+        return False
+    absorbed, survivor = refusal.facts["absorbed"], refusal.facts["survivor"]
+    call.service.resolver.forget(call.caller.programme, absorbed)
+    call.merged[absorbed] = survivor
+    return True
 
 
 async def submission(
@@ -87,6 +115,7 @@ async def submission(
     say: SaysWhat,
     claim: Claim | None,
     dry_run: bool = False,
+    carries: bool = False,
 ) -> Submission:
     """The command as the door takes it, what it is about resolved. Raises NotFound."""
     programme = call.caller.programme
@@ -101,9 +130,22 @@ async def submission(
         return say(outcome)
 
     asked = command(found, at)
+    if carries and call.merged:
+        asked = await _through(call, asked, at)
     for whose, step in call.codes:
         asked = ByCode(asked, whose, step)
     return Submission(programme, asked, Moment(new_fact(), at, recorded_at), render, claim, dry_run)
+
+
+async def _through(call: Call, asked: Command, at: datetime) -> Command:
+    """The command on what a merged member has had."""
+    programme = call.caller.programme
+    async with call.service.database.snapshot(programme.id) as connection:
+        found = await merges.in_force(connection, programme.id, list(call.merged))
+    wallets, day = tuple(programme.wallets), programme.calendar.business_date(at)
+    for merge in found.values():
+        asked = through(asked, merge, wallets=wallets, business_date=day)
+    return asked
 
 
 def named(member: MemberName) -> Find[MemberId]:
@@ -207,7 +249,8 @@ def taken(programme: Programme, kind: ReferenceKind, body: Sourced, at: datetime
 async def resolve(call: Call, member: MemberName) -> MemberId:
     """The member that is meant. Raises MemberNotFound; an id is only checked behind the door."""
     if member.id is not None:
-        return MemberId(parse_id("mem", member.id))
+        found = MemberId(parse_id("mem", member.id))
+        return call.merged.get(found, found)
     if member.number is not None:
         identity = Identity(CARD_CHANNEL, CARD_TYPE, member.number.encode())
     elif member.phone is not None:

@@ -81,6 +81,17 @@ class Climber:
             return self._at(self._lower(below, lambda rung: self._carries(rung, now)), now)
         return self.tenure._replace(until=self._next_review(now))
 
+    def raised(self, tier: str, now: datetime) -> Tenure:
+        """At that tier at least."""
+        place = self.ladder.place(tier)
+        return self._at(place, now) if place > self._place else self.tenure._replace(until=self._next_review(now))
+
+    def lowered(self, tier: str, now: datetime) -> Tenure:
+        """Down to that tier, or to what is carried where that is higher."""
+        floor = self.ladder.place(tier)
+        place = next((n for n in range(self._place, floor, -1) if self._carries(n, now)), min(floor, self._place))
+        return self._at(place, now) if place < self._place else self.tenure._replace(until=self._next_review(now))
+
     def is_carried(self, now: datetime) -> bool:
         """Whether the window that runs, or the one that ended last, keeps the tier."""
         return self._carries(self._place, now)

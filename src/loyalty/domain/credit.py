@@ -21,7 +21,7 @@ def repayment(
     """What a credit to `available` must first pay back: postings available → owed, as draws on its lots in draw order.
 
     The postings that credit `available` are written before these; the lots are of one wallet each. `forgiven` is what
-    the same entry takes off the debt otherwise.
+    the same entry takes off the debt otherwise; where it adds to it, less than nothing.
     """
     postings: list[Posting] = []
     draws: list[Draw] = []

@@ -37,6 +37,8 @@ class Kind(StrEnum):
     ADJUST = "adjust"
     TRANSFER = "transfer"
     TIER = "tier"
+    MERGE = "merge"
+    UNMERGE = "unmerge"
 
 
 class Posting(NamedTuple):

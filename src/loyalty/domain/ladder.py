@@ -14,6 +14,8 @@ POINTS: Final = "points."
 TAKEN_BACK: Final = "-"
 """Ends the name under which what returns took off a metric is kept, where the ladder protects from returns."""
 
+EVER: Final = date(1900, 1, 1)
+"""Before anything was counted."""
 MOST_MONTHS: Final = 60
 MOST_RUNGS: Final = 20
 MOST_WEIGHT: Final = 1_000_000
@@ -164,6 +166,8 @@ class Ladder(NamedTuple):
 
     def since(self, day: date) -> date:
         """The first day that can matter to what is decided about `day` or later."""
+        if day.year <= EVER.year:
+            return EVER
         back = self.window.longest * (1 if self.window.period == Period.ROLLING else 2)
         return first_of_month(add_months(day - timedelta(days=self.grace_days), -back))
 

@@ -17,6 +17,8 @@ class Status(StrEnum):
     EARN_ONLY = "earn_only"
     FROZEN = "frozen"
     CLOSED = "closed"
+    MERGED = "merged"
+    """Into another, who has what it had."""
 
 
 class Member(NamedTuple):

@@ -72,6 +72,11 @@ class IdentityNotFound(NotFound):
     title = "The member is not known by that"
 
 
+class MergeNotFound(NotFound):
+    code = "merge_not_found"
+    title = "The member is not merged into another"
+
+
 class RulesNotFound(NotFound):
     code = "rules_not_found"
     title = "No such earning rules"
@@ -132,6 +137,24 @@ class MemberFrozen(Conflict):
 class MemberClosed(Conflict):
     code = "member_closed"
     title = "The member is closed"
+
+
+class MemberMerged(Conflict):
+    code = "member_merged"
+    title = "The member was merged into another"
+    curable = True
+
+
+class MergeChanged(Conflict):
+    code = "merge_changed"
+    title = "The merge has moved on meanwhile"
+    curable = True
+
+
+class MemberAbsorbs(Conflict):
+    code = "member_absorbs"
+    title = "Others were merged into the member"
+    curable = True
 
 
 class MemberEarnsOnly(Conflict):

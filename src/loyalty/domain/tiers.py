@@ -188,6 +188,66 @@ def dismiss(draft: Draft, member_id: MemberId, *, entry_id: EntryId) -> None:
     _settle_on(draft, member._replace(tier_granted=False), tenure, at=member.effective_at, entry_id=entry_id)
 
 
+def hand_over(draft: Draft, member_id: MemberId, counts: Sequence[Count], *, entry_id: EntryId) -> None:
+    """Nothing counts for the member any more, and its tier is left alone: it was merged into another."""
+    keep_counts(draft, member_id, (one._replace(amount=-one.amount) for one in counts))
+    member = existing(draft, member_id)
+    _settle_on(draft, member, handed_over(_climber(draft, member)), at=member.effective_at, entry_id=entry_id)
+
+
+def take_over(
+    draft: Draft, member_id: MemberId, counts: Sequence[Count], *, tier: str | None, entry_id: EntryId
+) -> None:
+    """What counted for the other counts for the member, who has its `tier` at least."""
+    member = existing(draft, member_id)
+    was_carried = _climber(draft, member).is_carried(member.effective_at)
+    keep_counts(draft, member_id, counts)
+    tenure = taken_over(_climber(draft, member), counts, now=member.effective_at, tier=tier, was_carried=was_carried)
+    _settle_on(draft, member, tenure, at=member.effective_at, entry_id=entry_id)
+
+
+def part_with(draft: Draft, member_id: MemberId, counts: Sequence[Count], *, tier: str, entry_id: EntryId) -> None:
+    """What counted for another counts for the member no more, who had this `tier` before."""
+    keep_counts(draft, member_id, (one._replace(amount=-one.amount) for one in counts))
+    member = existing(draft, member_id)
+    tenure = _climber(draft, member).lowered(tier, member.effective_at)
+    _settle_on(draft, member, tenure, at=member.effective_at, entry_id=entry_id)
+
+
+def resume(draft: Draft, member_id: MemberId, counts: Sequence[Count], *, entry_id: EntryId) -> None:
+    """What counted for the member counts for it again."""
+    keep_counts(draft, member_id, counts)
+    member = existing(draft, member_id)
+    tenure = resumed(_climber(draft, member), counts, now=member.effective_at)
+    _settle_on(draft, member, tenure, at=member.effective_at, entry_id=entry_id)
+
+
+def handed_over(climber: Climber) -> Tenure:
+    """The tenure of who was merged into another: nobody reviews it."""
+    return climber.tenure._replace(until=None)
+
+
+def taken_over(
+    climber: Climber, counts: Sequence[Count], *, now: datetime, tier: str | None, was_carried: bool
+) -> Tenure:
+    """The tenure of who has taken over what counted for another, of that `tier`; or what came of it later."""
+    if tier is None and sum(one.amount for one in counts) < 0:
+        return climber.lost(now, was_carried=was_carried)
+    tenure = climber.gained(now, min(one.day for one in counts)) if counts else climber.tenure
+    return tenure if tier is None else climber.at(tenure).raised(tier, now)
+
+
+def resumed(climber: Climber, counts: Sequence[Count], *, now: datetime) -> Tenure:
+    """The tenure of who is itself again."""
+    day = min((one.day for one in counts), default=climber.calendar.business_date(now))
+    return climber.gained(now, day)
+
+
+def kept_metrics(ladder: Ladder) -> tuple[str, ...]:
+    """Every metric of which counts are kept: net spend, whatever the ladder goes by."""
+    return tuple(dict.fromkeys((NET_SPEND, *ladder.metrics)))
+
+
 def granted(state: State, member: Member) -> TierGrant | None:
     """The grant that is in force."""
     return state.get(GRANTS, member.id) if member.tier_granted else None

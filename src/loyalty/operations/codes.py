@@ -7,7 +7,7 @@ from loyalty.domain.codes import CODE_USE, use_code
 from loyalty.domain.ids import MemberId
 from loyalty.domain.members import MEMBERS
 from loyalty.domain.state import Draft, Need
-from loyalty.operations.command import Command, Receipt
+from loyalty.operations.command import Command, Receipt, serves_merged
 
 
 class ByCode(NamedTuple):
@@ -16,6 +16,10 @@ class ByCode(NamedTuple):
     asked: Command
     whose: MemberId
     step: int
+
+    @property
+    def serves_merged(self) -> bool:
+        return serves_merged(self.asked)
 
     @property
     def member_id(self) -> MemberId:

@@ -21,6 +21,11 @@ class Receipt(NamedTuple):
     """By wallet, after settling: the door fills them in."""
 
 
+def serves_merged(command: object) -> bool:
+    """Whether a command knows what to do with a member who was merged into another."""
+    return bool(getattr(command, "serves_merged", False))
+
+
 class Command(Protocol):
     """A verb with its arguments. Everything in it is resolved: ids, never card numbers or phones."""
 

@@ -11,11 +11,12 @@ from loyalty.domain.claims import REPLAYS, Claim, Replay, replayed
 from loyalty.domain.ids import MemberId, Mint
 from loyalty.domain.journal import balances
 from loyalty.domain.members import MEMBERS
+from loyalty.domain.merges import check_not_merged
 from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import KeyReused, Refusal
 from loyalty.domain.settle import settle
 from loyalty.domain.state import Draft, Moment, Need, Shelf, State
-from loyalty.operations.command import Command, Receipt
+from loyalty.operations.command import Command, Receipt, serves_merged
 from loyalty.store import shelves
 from loyalty.store.database import Database
 
@@ -91,6 +92,9 @@ def _decide(ask: Submission, settled: Draft) -> Receipt:
     for id_, at in members.items():
         settle(due, id_, at)
     settled.keep(due)
+    if not serves_merged(ask.command):
+        for id_ in members:
+            check_not_merged(settled, id_)
     draft = settled.over()
     receipt = ask.command.decide(draft, members[ask.command.member_id])
     for id_, at in members.items():

@@ -19,6 +19,7 @@ CHECKED = (
     "net_spend",
     "tier_count",
     "tier_grant",
+    "merge",
     "cap_use",
     "tier_step",
     "adjustment",

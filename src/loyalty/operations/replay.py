@@ -1,6 +1,6 @@
 """One member's history, replayed entry by entry, beside everything that is kept of it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -14,7 +14,8 @@ from loyalty.domain.holds import HoldStatus
 from loyalty.domain.ids import LotId
 from loyalty.domain.ladder import NET_SPEND
 from loyalty.domain.lots import LotState
-from loyalty.domain.members import GENESIS
+from loyalty.domain.members import GENESIS, Status
+from loyalty.domain.merges import Merge, carried
 from loyalty.domain.programme import Programme
 from loyalty.domain.returns import Plan, ReturnedLine, bought, bought_on, is_purchase, with_plan
 from loyalty.domain.reversals import Done, counted
@@ -103,6 +104,7 @@ class Replay:
         self._holds: dict[str, _Held] = {}
         self._reversed: dict[str, _Reversed] = {}
         self._cap_use: dict[tuple[str, str], int] = {}
+        self._merged = ReplayedMerge()
         self._tiers = ReplayedTiers(programme, rows)
 
     def take(self, rows: EntryRows) -> None:
@@ -124,6 +126,8 @@ class Replay:
             self._tiers.take_back(entry, _counts_of_return(entry))
         elif entry.kind == Kind.TIER:
             self._grant_tier(entry)
+        elif entry.kind in (Kind.MERGE, Kind.UNMERGE):
+            self._merge(entry)
         else:
             self._tiers.earn(entry, self._counts_of_points(entry))
 
@@ -138,6 +142,7 @@ class Replay:
         checked["net_spend"] += of_spend
         checked["tier_count"] += len(kept.counts) - of_spend
         checked["tier_grant"] += kept.grant is not None
+        checked["merge"] += kept.merge is not None
         checked["cap_use"] += len(kept.cap_use)
         checked["tier_step"] += len(kept.steps)
         self._compare_member()
@@ -146,6 +151,8 @@ class Replay:
         self._compare_holds()
         self._compare_reversals()
         self._compare_cap_use()
+        for problem in self._merged.differences(kept.member.status, kept.merge):
+            self._report.add("merge", kept.member.id, 3, problem)
         for table, row, problem in self._tiers.differences():
             self._report.add(table, row, 4, problem)
 
@@ -344,6 +351,23 @@ class Replay:
         until = stored["until"] and datetime.fromisoformat(stored["until"])
         self._tiers.grant(entry, stored["tier"], until=until, locked=stored["locked"])
 
+    def _merge(self, entry: Entry) -> None:
+        """Either side of a merge, of its reversal, or of what was carried on or called back between."""
+        stored = _calculation(entry)
+        if "counts" not in stored:
+            return  # called back for a moment: points alone
+        counts, gives = _counts(stored["counts"]), "to" in stored
+        if entry.kind == Kind.MERGE and gives:
+            self._merged.carry(stored["to"], entry, counts)
+            self._tiers.hand_over(entry, counts)
+        elif entry.kind == Kind.MERGE:
+            self._tiers.take_over(entry, counts, stored.get("tier"))
+        elif gives:
+            self._tiers.part_with(entry, counts, stored["tier"])
+        else:
+            self._merged = ReplayedMerge()
+            self._tiers.resume(entry, counts)
+
     def _counts_of_points(self, entry: Entry) -> list[Count]:
         """What an entry that is no purchase counts: explicit points, or those that are ripe now."""
         ladder = self._programme.ladder
@@ -491,6 +515,43 @@ class Replay:
         self._report.add(table, row, invariant, f"sequence {entry.sequence} of member {entry.member_id}: {problem}")
 
 
+class ReplayedMerge:
+    """What the journal of a member says it has handed over to another."""
+
+    def __init__(self) -> None:
+        self._survivor: str | None = None
+        self._lots: list[str] = []
+        self._owed: dict[str, int] = {}
+        self._counts: list[Count] = []
+
+    def carry(self, survivor: str, entry: Entry, counts: Sequence[Count]) -> None:
+        """One more entry that hands over."""
+        self._survivor = survivor
+        self._lots += [draw.lot_id for draw in entry.draws]
+        self._owed = counted(self._owed, ((p.wallet, p.points) for p in entry.postings if p.credit == "owed"))
+        self._counts += counts
+
+    def differences(self, status: str, kept: Merge | None) -> Iterable[str]:
+        """What differs from the row, and from what the member's status says."""
+        if (status == Status.MERGED) != (self._survivor is not None):
+            yield f"the member is {status}; its entries say otherwise"
+        elif self._survivor is not None and kept is None:
+            yield "its row is missing"
+        elif self._survivor is not None and kept is not None:
+            mine = (self._survivor, sorted(self._lots), self._owed, self._counts)
+            if mine != (kept.survivor, *_carried(kept)):
+                yield f"it says {kept.carried}; the journal says otherwise"
+
+
+def _carried(merge: Merge) -> tuple[Any, ...]:
+    """The lots, debts and counts that a row says were carried; nothing where it cannot be read."""
+    try:
+        told = carried(merge)
+        return sorted(told.lots.values()), told.owed, told.counts
+    except (TypeError, ValueError, LookupError, AttributeError):
+        return ()
+
+
 _NOTHING = Balance()
 _IN_LOTS = (LotState.PENDING.value, LotState.AVAILABLE.value)
 """The accounts whose points lie in lots."""
@@ -515,8 +576,12 @@ def _ends_by_itself(entry: Entry, hold: _Held) -> bool:
 def _counts_of_return(entry: Entry) -> list[Count]:
     """What a return said that it counts: its net spend, and what else the tier goes by."""
     stored = _calculation(entry)
-    plain = [[NET_SPEND, stored["bought_on"], -stored["net_spend"]]]
-    return [Count(metric, date.fromisoformat(day), amount) for metric, day, amount in stored.get("counts", plain)]
+    plain = [(NET_SPEND, stored["bought_on"], -stored["net_spend"])]
+    return _counts(stored.get("counts", plain))
+
+
+def _counts(stored: Iterable[tuple[str, str, int]]) -> list[Count]:
+    return [Count(metric, date.fromisoformat(day), amount) for metric, day, amount in stored]
 
 
 def _resolves(entry: Entry) -> str | None:

@@ -9,7 +9,16 @@ from loyalty.domain.entries import Entry
 from loyalty.domain.ids import EntryId
 from loyalty.domain.ladder import NET_SPEND
 from loyalty.domain.programme import Programme
-from loyalty.domain.tiers import Count, TierGrant, buckets, in_force, with_count
+from loyalty.domain.tiers import (
+    Count,
+    TierGrant,
+    buckets,
+    handed_over,
+    in_force,
+    resumed,
+    taken_over,
+    with_count,
+)
 from loyalty.store.verify import MemberRows
 
 
@@ -62,6 +71,30 @@ class ReplayedTiers:
             self._grant = TierGrant(tier, until, locked, self._earned)
         self._settle_on(self._earned, at=entry.effective_at, entry_id=entry.id)
 
+    def hand_over(self, entry: Entry, counts: Sequence[Count]) -> None:
+        """The member was merged into another, and nothing counts for it any more."""
+        self._keep(one._replace(amount=-one.amount) for one in counts)
+        self._settle_on(handed_over(self._climber()), at=entry.effective_at, entry_id=entry.id)
+
+    def take_over(self, entry: Entry, counts: Sequence[Count], tier: str | None) -> None:
+        """Another was merged into the member, of that tier; or something more has come of it."""
+        now = entry.effective_at
+        was_carried = self._climber().is_carried(now)
+        self._keep(counts)
+        earned = taken_over(self._climber(), counts, now=now, tier=tier, was_carried=was_carried)
+        self._settle_on(earned, at=now, entry_id=entry.id)
+
+    def part_with(self, entry: Entry, counts: Sequence[Count], tier: str) -> None:
+        """What another had brought counts no more."""
+        self._keep(one._replace(amount=-one.amount) for one in counts)
+        self._settle_on(self._climber().lowered(tier, entry.effective_at), at=entry.effective_at, entry_id=entry.id)
+
+    def resume(self, entry: Entry, counts: Sequence[Count]) -> None:
+        """The member is itself again."""
+        self._keep(counts)
+        earned = resumed(self._climber(), counts, now=entry.effective_at)
+        self._settle_on(earned, at=entry.effective_at, entry_id=entry.id)
+
     def differences(self) -> Iterable[tuple[str, str, str]]:
         """What differs from what is kept: the table, the row, and what is wrong with it."""
         member, kept = self._rows.member, self._rows.steps
@@ -102,7 +135,10 @@ class ReplayedTiers:
         return Climber(self._programme.ladder, self._programme.calendar, counts, member.enrolled_at, self._earned)
 
     def _count(self, counts: Sequence[Count]) -> None:
-        for metric, first, amount in buckets(self._programme.ladder, counts):
+        self._keep(buckets(self._programme.ladder, counts))
+
+    def _keep(self, counts: Iterable[Count]) -> None:
+        for metric, first, amount in counts:
             self._counts[metric] = with_count(self._counts.get(metric, ()), first, amount)
 
     def _settle_on(self, earned: Tenure, *, at: datetime, entry_id: EntryId | None) -> None:

@@ -1,4 +1,7 @@
-"""From a card number, a phone or a platform's identity to the member. Card numbers never change and are remembered."""
+"""From a card number, a phone or a platform's identity to the member.
+
+Card numbers are remembered: whose they are changes with a merge only, and then the door says so.
+"""
 
 from collections import OrderedDict
 
@@ -33,6 +36,11 @@ class Resolver:
         if identity.channel == CARD_CHANNEL:  # all others can be unbound
             self._remember((programme.id, identity), found)
         return found
+
+    def forget(self, programme: Programme, member_id: MemberId) -> None:
+        """The member was merged into another: its cards are the survivor's."""
+        for asked in [one for one, holder in self._known.items() if holder == member_id and one[0] == programme.id]:
+            del self._known[asked]
 
     def _remember(self, asked: tuple[int, Identity], member_id: MemberId) -> None:
         self._known[asked] = member_id

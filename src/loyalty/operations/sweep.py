@@ -14,6 +14,10 @@ class Settle(NamedTuple):
 
     member_id: MemberId
 
+    @property
+    def serves_merged(self) -> bool:
+        return True
+
     def needs(self) -> tuple[Need, ...]:
         return (Need(MEMBERS, self.member_id),)
 

@@ -20,7 +20,8 @@ from loyalty.domain.holds import HOLDS, OPEN_HOLDS
 from loyalty.domain.identities import IDENTITIES, IDENTITIES_OF
 from loyalty.domain.ids import MemberId
 from loyalty.domain.lots import EVERYTHING, LOTS, OPEN_LOTS, UNSEEN_DUE, LotState
-from loyalty.domain.members import MEMBERS, Member
+from loyalty.domain.members import MEMBERS, Member, Status
+from loyalty.domain.merges import ABSORBS, MERGES
 from loyalty.domain.parked import PARKED, WAITING_FOR
 from loyalty.domain.persons import Consent, Person
 from loyalty.domain.programme import Programme
@@ -40,6 +41,7 @@ from loyalty.store import (
     journal,
     lots,
     members,
+    merges,
     parked,
     persons,
     reversals,
@@ -180,6 +182,13 @@ def _want_grants(asked: Asked) -> Wanted:
     return (tiers.load_grants(list(found)), tiers.place_grants) if found else None
 
 
+def _want_merges(asked: Asked) -> Wanted:
+    """Of members who were merged into others, and of those who may be."""
+    found = {need.key: None for need in asked.needs.get(MERGES, ())}
+    found.update((id_, None) for id_, member in asked.locked.own(MEMBERS) if member.status == Status.MERGED)
+    return (merges.load(list(found)), merges.place) if found else None
+
+
 def _want_lots(asked: Asked) -> Wanted:
     reaches = _reaches(asked, AHEAD)
     if not reaches:
@@ -223,6 +232,8 @@ _WANTS = (
     _want_spend,
     _want_counts,
     _want_grants,
+    _want_merges,
+    _keyed(ABSORBS, merges.load_absorbing, merges.place_absorbing),
     _keyed(HAS_BOUGHT, tiers.load_whether_bought, tiers.place_whether_bought),
     _keyed(CAP_USE, caps.load, caps.place),
     _keyed(CODE_USE, codes.load, codes.place),
@@ -338,6 +349,7 @@ def _writes(batch: State, loaded: State, recorded_at: datetime) -> Iterable[Writ
     yield from adjustments.write(*_values(of(ADJUSTMENTS)))
     yield from parked.write(*_values(of(PARKED)))
     yield from reviews.write(*_values(of(REVIEWS)))
+    yield from merges.write(*_values(of(MERGES)))
     yield from tiers.write(batch.own(COUNTS), loaded)
     yield from tiers.write_grants(*of(GRANTS))
     yield from caps.write(*of(CAP_USE))

@@ -169,6 +169,7 @@ _CHECKS = (
         joined=_ITS_MEMBER,
         wrong="member.id is null",
     ),
+    Check("merge", _OF_MEMBER, 3, "belongs to no member", joined=_ITS_MEMBER, wrong="member.id is null"),
     Check("tier_grant", _OF_MEMBER, 4, "belongs to no member", joined=_ITS_MEMBER, wrong="member.id is null"),
     Check(
         "cap_use",
@@ -306,7 +307,11 @@ _CHECKS = (
         joined=_place("whose", "x.member_id") + _with("member", "member.id = x.member_id", bucket="whose.bucket"),
         wrong=f"member.id is null and (x.member_id is not null or x.channel = '{CARD_CHANNEL}')"
         f" or (x.channel, x.type) = ('{CARD_CHANNEL}', '{CARD_TYPE}')"
-        " and x.lookup <> convert_to(member.number, 'UTF8')",
+        " and x.lookup <> convert_to(member.number, 'UTF8') and not exists (select from merge"
+        " join member other on other.bucket = merge.bucket and other.programme_id = merge.programme_id"
+        " and other.id = merge.member_id and other.status = 'merged'"
+        " where merge.programme_id = x.programme_id and merge.survivor_id = x.member_id"
+        " and x.lookup = convert_to(other.number, 'UTF8'))",
     ),
     Check(
         "reference",

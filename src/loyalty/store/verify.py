@@ -12,8 +12,9 @@ from loyalty.domain.books import ACCOUNTS, Book
 from loyalty.domain.ids import BUCKETS, EntryId, MemberId
 from loyalty.domain.ladder import NET_SPEND
 from loyalty.domain.members import Member
+from loyalty.domain.merges import Merge
 from loyalty.domain.tiers import TierGrant, TierStep
-from loyalty.store import adjustments, members
+from loyalty.store import adjustments, members, merges
 from loyalty.store.journal import WHOLE_ENTRY, Beside, EntryRows, hex_of, whole_entry
 from loyalty.store.parts import PROGRAMME
 from loyalty.store.schema import BIGINT, INTEGER, SMALLINT, UUID
@@ -40,6 +41,8 @@ class MemberRows(NamedTuple):
     """In the order in which they were recorded."""
     grant: TierGrant | None
     """The newest, in force or not."""
+    merge: Merge | None
+    """The same, into another."""
 
 
 async def take_time(connection: AsyncConnection) -> None:
@@ -125,7 +128,7 @@ def _entry(row: Sequence[Any]) -> EntryRows:
 
 
 def _member(row: Sequence[Any]) -> MemberRows:
-    *own, books, months, counts, caps, steps, grant = row
+    *own, books, months, counts, caps, steps, grant, merge = row
     member = members.from_row(own)
     return MemberRows(
         member,
@@ -135,6 +138,7 @@ def _member(row: Sequence[Any]) -> MemberRows:
         {(cap, over): points for cap, over, points in caps or ()},
         tuple(_step(member.id, *step) for step in steps or ()),
         None if grant is None else grant_from_row(grant),
+        None if merge is None else merges.from_row(merge),
     )
 
 
@@ -206,6 +210,9 @@ _MEMBERS = text(
              where t.bucket = m.bucket and t.programme_id = m.programme_id and t.member_id = m.id),
            (select row(g.tier, g.until, g.locked, g.earned_tier, g.earned_since, g.earned_until)
               from tier_grant g
+             where g.bucket = m.bucket and g.programme_id = m.programme_id and g.member_id = m.id),
+           (select row(g.member_id, g.survivor_id, g.merged_at, g.carried::text)
+              from merge g
              where g.bucket = m.bucket and g.programme_id = m.programme_id and g.member_id = m.id)
       from member m
      where m.bucket = :the_bucket and m.programme_id = :{PROGRAMME} and m.id > :after_member

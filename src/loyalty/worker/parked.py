@@ -3,17 +3,21 @@
 Most events wait in vain. Postgres looks at them, a page in a statement, and says only for which something has come.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TypeVar
 
 from loyalty.domain.entries import Entry
 from loyalty.domain.ids import FactId, MemberId
+from loyalty.domain.merges import Merge
 from loyalty.domain.parked import ParkedEvent
 from loyalty.domain.programme import Programme
+from loyalty.operations.command import Command
 from loyalty.operations.lanes import Lanes
+from loyalty.operations.merge import through
 from loyalty.operations.park import Lapse, cure_of
-from loyalty.store import parked, purchases
+from loyalty.store import merges, parked, purchases
 from loyalty.store.database import Database
 from loyalty.worker.unasked import decided, unasked
 
@@ -54,8 +58,10 @@ async def _cure_returns(database: Database, lanes: Lanes, programme: Programme) 
         async with database.snapshot(programme.id) as connection:
             events = await parked.find_all(connection, programme.id, list(sales))
             entries = {id_: await purchases.find(connection, programme.id, id_) for id_ in set(sales.values())}
+            sellers = {entry.member_id for entry in entries.values() if entry is not None}
+            merged = await merges.in_force(connection, programme.id, sorted(sellers))
         found = ((one, entries[sales[one.id]]) for one in events)
-        ended += await _cure(lanes, programme, [(one, entry) for one, entry in found if entry is not None])
+        ended += await _cure(lanes, programme, [(one, entry) for one, entry in found if entry is not None], merged)
     return ended
 
 
@@ -70,15 +76,22 @@ async def _come(database: Database, programme: Programme, have_come: HaveCome[T]
             yield dict(pairs[start : start + AT_A_TIME])
 
 
-async def _cure(lanes: Lanes, programme: Programme, found: Sequence[tuple[ParkedEvent, Entry | MemberId]]) -> int:
+async def _cure(
+    lanes: Lanes,
+    programme: Programme,
+    found: Sequence[tuple[ParkedEvent, Entry | MemberId]],
+    merged: Mapping[MemberId, Merge] = MappingProxyType({}),
+) -> int:
+    """Send the cures; of the sale of a member who was `merged`, as something that is carried on."""
     now = datetime.now(UTC)
-    return await decided(
-        lanes,
-        [
-            unasked(programme, cure_of(programme, one, what), occurred_at=one.occurred_at, recorded_at=now)
-            for one, what in found
-        ],
-    )
+    asks = []
+    for one, what in found:
+        command: Command = cure_of(programme, one, what)
+        if (merge := merged.get(command.member_id)) is not None:
+            day = programme.calendar.business_date(one.occurred_at)
+            command = through(command, merge, wallets=tuple(programme.wallets), business_date=day)
+        asks.append(unasked(programme, command, occurred_at=one.occurred_at, recorded_at=now))
+    return await decided(lanes, asks)
 
 
 async def _give_up(database: Database, lanes: Lanes, programme: Programme) -> int:

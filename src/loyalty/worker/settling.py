@@ -3,10 +3,13 @@
 from datetime import UTC, datetime
 
 from loyalty.domain.ids import MemberId
+from loyalty.domain.merges import Merge
 from loyalty.domain.programme import Programme
+from loyalty.operations.command import Command
 from loyalty.operations.lanes import MAX_BULK_BATCH, Lanes
+from loyalty.operations.merge import through
 from loyalty.operations.sweep import Settle
-from loyalty.store import members
+from loyalty.store import members, merges
 from loyalty.store.database import Database
 from loyalty.worker.unasked import decided, unasked
 
@@ -27,8 +30,18 @@ async def settle_due(database: Database, lanes: Lanes, programme: Programme) -> 
         now = programme.now(recorded_at)
         async with database.snapshot(programme.id) as connection:
             due = await members.due(connection, programme.id, now, at_most=BATCH)
+            merged = await merges.in_force(connection, programme.id, due)
         if not due or seen.issuperset(due):
             return total
         seen.update(due)
-        asks = [unasked(programme, Settle(id_), occurred_at=now, recorded_at=recorded_at) for id_ in due]
+        commands = [_settling(programme, id_, merged.get(id_), now) for id_ in due]
+        asks = [unasked(programme, one, occurred_at=now, recorded_at=recorded_at) for one in commands]
         total += await decided(lanes, asks)
+
+
+def _settling(programme: Programme, member_id: MemberId, merge: Merge | None, now: datetime) -> Command:
+    """What falls to a member who was merged into another is carried on."""
+    if merge is None:
+        return Settle(member_id)
+    day = programme.calendar.business_date(now)
+    return through(Settle(member_id), merge, wallets=tuple(programme.wallets), business_date=day)

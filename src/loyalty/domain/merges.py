@@ -1,0 +1,310 @@
+"""Merges: two members were one person. What the absorbed member has goes to the survivor, and what comes follows.
+
+The absorbed member keeps its journal, its holds and what can be returned or refunded of it; each time such a thing is
+done, what that leaves is carried on. So every entry stays true of its own member, and a merge can be reversed.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+import orjson
+
+from loyalty.domain import tiers
+from loyalty.domain.books import book_of
+from loyalty.domain.credit import credited, freed, new_lot, repayment
+from loyalty.domain.entries import Because, Birth, Draw, Entry, Kind, Posting, posting
+from loyalty.domain.ids import EntryId, LotId, MemberId
+from loyalty.domain.journal import write_entry
+from loyalty.domain.lots import LOTS, Lot, LotState, all_open, in_draw_order, moved, open_lot, put_back, take
+from loyalty.domain.members import MEMBERS, Status, watch
+from loyalty.domain.refusals import MemberMerged
+from loyalty.domain.state import Draft, Shelf, State
+from loyalty.domain.terms import usual_end
+from loyalty.domain.tiers import Count
+
+
+class Carried(NamedTuple):
+    """What has gone to the survivor so far, in all."""
+
+    lots: dict[LotId, LotId]
+    """Each lot of the survivor's that was the absorbed member's: which lot it was."""
+    owed: dict[str, int]
+    """Points that the absorbed member owed, by wallet."""
+    counts: list[Count]
+    """What counted towards its tier, by the first day of the bucket."""
+    identities: list[str]
+    """What it was known by."""
+    tier: str
+    """The survivor's, before."""
+
+
+class Merge(NamedTuple):
+    """The newest merge of a member into another. In force as long as the member's status says so."""
+
+    absorbed: MemberId
+    survivor: MemberId
+    merged_at: datetime
+    carried: str
+    """JSON text: `Carried`."""
+
+
+MERGES: Shelf[MemberId, Merge] = Shelf("merge")
+"""By the absorbed member."""
+ABSORBS: Shelf[MemberId, bool] = Shelf("whether a member absorbs others")
+"""Whether other members are merged into it now; not a table."""
+
+
+def check_not_merged(state: State, member_id: MemberId) -> None:
+    """Raises MemberMerged, which names the survivor."""
+    member = state.get(MEMBERS, member_id)
+    if member is not None and member.status == Status.MERGED:
+        merge = state.get(MERGES, member_id)
+        assert merge is not None, "a merge is loaded with the member who was merged"
+        raise MemberMerged("The member was merged into another.", absorbed=member_id, survivor=merge.survivor)
+
+
+def carried(merge: Merge) -> Carried:
+    """What the merge has carried so far."""
+    stored = orjson.loads(merge.carried)
+    counts = [Count(metric, date.fromisoformat(day), amount) for metric, day, amount in stored.pop("counts")]
+    return Carried(counts=counts, **stored)
+
+
+def as_text(of: Carried) -> str:
+    """As its row keeps it."""
+    return orjson.dumps({**of._asdict(), "counts": [list(one) for one in of.counts]}).decode()
+
+
+def carry_on(
+    draft: Draft, merge: Merge, *, because: Because, business_date: date, tier: str | None = None
+) -> list[Entry]:
+    """What the absorbed member has becomes the survivor's: points in lots with their dates, debts, counts.
+
+    An entry for each, of one fact; none where there is nothing and it is not the merge itself, whose absorbed member
+    had this `tier`. Everything of both members is known.
+    """
+    absorbed, survivor = merge.absorbed, merge.survivor
+    wallets = draft.programme.wallets
+    lots = [lot for wallet in wallets for lot in all_open(draft, absorbed, wallet)]
+    owed = {wallet: debt for wallet in wallets if (debt := book_of(draft, absorbed, wallet).owed)}
+    counts = _counts_of(draft, absorbed)
+    if tier is None and not lots and not owed and not counts:
+        return []
+    told = [list(one) for one in counts]
+    giving = write_entry(
+        draft,
+        absorbed,
+        Kind.MERGE,
+        occurred_at=draft.moment.occurred_at,
+        accounting_date=business_date,
+        because=because,
+        postings=[
+            *_between(lots, credit="transferred"),
+            *(posting(w, debit="transferred", credit="owed", points=debt) for w, debt in owed.items()),
+        ],
+        draws=[draw for lot in lots for draw in take(draft, [lot], lot.remaining)],
+        calculation=_said(to=survivor, counts=told),
+    )
+    tiers.hand_over(draft, absorbed, counts, entry_id=giving.id)
+    taking, now_theirs = _receive(draft, merge, giving, lots, owed, told, tier)
+    tiers.take_over(draft, survivor, counts, tier=tier, entry_id=taking.id)
+    before = carried(merge)
+    after = before._replace(
+        lots={**before.lots, **now_theirs},
+        owed={w: before.owed.get(w, 0) + owed.get(w, 0) for w in {**before.owed, **owed}},
+        counts=[*before.counts, *counts],
+    )
+    draft.put(MERGES, absorbed, merge._replace(carried=as_text(after)))
+    return [giving, taking]
+
+
+def recall(draft: Draft, merge: Merge, of: Iterable[LotId], *, because: Because, business_date: date) -> list[Entry]:
+    """What remains of these lots of the absorbed member goes back to them, so that they can be drawn on."""
+    wanted = set(of)
+    back = {new: old for new, old in carried(merge).lots.items() if old in wanted}
+    if not any(lot.remaining for lot in _lots(draft, back)):
+        return []
+    return list(_bring_back(draft, merge, back, {}, because=because, business_date=business_date, more={}))
+
+
+def part(draft: Draft, merge: Merge, *, because: Because, business_date: date) -> list[Entry]:
+    """The merge is reversed: what remains of what was carried is the absorbed member's again, and what it owed."""
+    what = carried(merge)
+    counts = [list(one) for one in what.counts]
+    giving, taking = _bring_back(
+        draft,
+        merge,
+        what.lots,
+        {wallet: debt for wallet, debt in what.owed.items() if debt},
+        because=because,
+        business_date=business_date,
+        more={"counts": counts, "tier": what.tier},
+    )
+    tiers.part_with(draft, merge.survivor, what.counts, tier=what.tier, entry_id=giving.id)
+    tiers.resume(draft, merge.absorbed, what.counts, entry_id=taking.id)
+    return [giving, taking]
+
+
+def _receive(
+    draft: Draft,
+    merge: Merge,
+    giving: Entry,
+    lots: Sequence[Lot],
+    owed: dict[str, int],
+    counts: list[list[Any]],
+    tier: str | None,
+) -> tuple[Entry, dict[LotId, LotId]]:
+    """The survivor's side: a lot for each, with its dates; what was owed is paid, or owed by the survivor."""
+    survivor = merge.survivor
+    id_ = EntryId(draft.mint.next(survivor))
+    pairs = [(_copy(draft, survivor, id_, lot, draw), lot.id) for lot, draw in zip(lots, giving.draws, strict=True)]
+    births: list[Birth] = [open_lot(draft, new) for new, _ in pairs]
+    postings: list[Posting] = [
+        posting(new.wallet, debit="transferred", credit=new.state, points=new.points, funder=new.funder)
+        for new, _ in pairs
+    ]
+    repaid, draws = repayment(draft, survivor, (new for new, _ in pairs if new.state == LotState.AVAILABLE))
+    postings += repaid
+    for wallet, debt in owed.items():
+        paid = min(debt, sum(lot.remaining for lot in in_draw_order(draft, survivor, wallet)))
+        if paid:
+            draws += take(draft, in_draw_order(draft, survivor, wallet), paid)
+            postings.append(posting(wallet, debit="available", credit="transferred", points=paid))
+        if debt > paid:
+            postings.append(posting(wallet, debit="owed", credit="transferred", points=debt - paid))
+    entry = write_entry(
+        draft,
+        survivor,
+        Kind.MERGE,
+        id_=id_,
+        occurred_at=draft.moment.occurred_at,
+        accounting_date=giving.accounting_date,
+        because=Because(reason=giving.because.reason),
+        postings=postings,
+        draws=draws,
+        births=births,
+        calculation=_said(of=giving.id, counts=counts, tier=tier),
+    )
+    watch(draft, survivor, *(new.due_at for new, _ in pairs))
+    return entry, {new.id: old for new, old in pairs}
+
+
+def _bring_back(
+    draft: Draft,
+    merge: Merge,
+    lots: dict[LotId, LotId],
+    owed: dict[str, int],
+    *,
+    because: Because,
+    business_date: date,
+    more: dict[str, Any],
+) -> tuple[Entry, Entry]:
+    """From the survivor back to the absorbed member: what remains of the lots, and what was owed."""
+    theirs = [lot for lot in _lots(draft, lots) if lot.remaining]
+    postings = _between(theirs, credit="transferred")
+    draws = [draw for lot in theirs for draw in take(draft, [lot], lot.remaining)]
+    id_ = EntryId(draft.mint.next(merge.survivor))
+    births, made_good = _made_good(draft, merge, id_, owed)
+    giving = write_entry(
+        draft,
+        merge.survivor,
+        Kind.UNMERGE,
+        id_=id_,
+        occurred_at=draft.moment.occurred_at,
+        accounting_date=business_date,
+        because=because,
+        postings=[*postings, *made_good],
+        draws=draws,
+        births=births,
+        calculation=_said(to=merge.absorbed, **more),
+    )
+    back: list[Draw] = [put_back(draft, lots[draw.lot_id], draw.points) for draw in giving.draws]
+    returned = credited(draft, back)
+    owing = [posting(wallet, debit="owed", credit="transferred", points=debt) for wallet, debt in owed.items()]
+    coming = [p._replace(debit="transferred") for p in freed(draft, back)]
+    repaid: list[Posting] = []
+    paying: list[Draw] = []
+    for wallet in draft.programme.wallets:
+        ripe = [lot for lot in returned if lot.wallet == wallet and lot.state == LotState.AVAILABLE]
+        paid, draws = repayment(draft, merge.absorbed, ripe, forgiven=-owed.get(wallet, 0))
+        repaid += paid
+        paying += draws
+    taking = write_entry(
+        draft,
+        merge.absorbed,
+        Kind.UNMERGE,
+        occurred_at=draft.moment.occurred_at,
+        accounting_date=business_date,
+        because=Because(reason=because.reason),
+        postings=[*owing, *coming, *repaid],
+        draws=[*back, *paying],
+        calculation=_said(of=giving.id, **more),
+    )
+    return giving, taking
+
+
+def _made_good(
+    draft: Draft, merge: Merge, entry_id: EntryId, owed: dict[str, int]
+) -> tuple[list[Birth], list[Posting]]:
+    """What the survivor took over as a debt: it owes so much less, and has back what it has paid of it since."""
+    births: list[Birth] = []
+    postings: list[Posting] = []
+    for name, debt in owed.items():
+        less = min(debt, book_of(draft, merge.survivor, name).owed)
+        if less:
+            postings.append(posting(name, debit="transferred", credit="owed", points=less))
+        if debt > less:
+            wallet, now = draft.programme.wallets[name], draft.moment.occurred_at
+            lot = new_lot(
+                draft,
+                merge.survivor,
+                entry_id,
+                wallet=name,
+                points=debt - less,
+                because=Because(),
+                earned_at=now,
+                expires_at=usual_end(draft.programme.calendar, wallet, now),
+            )
+            births.append(open_lot(draft, lot))
+            postings.append(posting(name, debit="transferred", credit="available", points=debt - less))
+            watch(draft, merge.survivor, lot.expires_at)
+    return births, postings
+
+
+def _copy(draft: Draft, survivor: MemberId, entry_id: EntryId, lot: Lot, draw: Draw) -> Lot:
+    return new_lot(
+        draft,
+        survivor,
+        entry_id,
+        wallet=lot.wallet,
+        points=draw.points,
+        because=Because(),
+        earned_at=lot.earned_at,
+        matures_at=lot.matures_at if lot.state == LotState.PENDING else None,
+        expires_at=lot.expires_at,
+        funder=lot.funder,
+    )
+
+
+def _between(lots: Sequence[Lot], *, credit: str) -> list[Posting]:
+    """What remains of the lots leaves them, as one posting for each wallet, state and funder."""
+    return [p for state in LotState for p in moved([x for x in lots if x.state == state], debit=state, credit=credit)]
+
+
+def _lots(draft: Draft, ids: Iterable[LotId]) -> list[Lot]:
+    return [lot for id_ in ids if (lot := draft.get(LOTS, id_)) is not None]
+
+
+def _counts_of(draft: Draft, member_id: MemberId) -> list[Count]:
+    """All that counts for the member, bucket by bucket."""
+    return [
+        Count(metric, first, amount)
+        for metric in tiers.kept_metrics(draft.programme.ladder)
+        for first, amount in draft.get(tiers.COUNTS, (member_id, metric)) or ()
+        if amount
+    ]
+
+
+def _said(**facts: Any) -> str:
+    return orjson.dumps({name: fact for name, fact in facts.items() if fact is not None}).decode()

@@ -1,0 +1,233 @@
+"""Merging two members who are one person, reversing it, and doing to the absorbed member what still comes."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import NamedTuple
+
+from loyalty.domain.entries import Because, Entry
+from loyalty.domain.events import EventType, tell
+from loyalty.domain.identities import CARD_CHANNEL, IDENTITIES, IDENTITIES_OF, MOST_OF_A_MEMBER, Identity
+from loyalty.domain.ids import LotId, MemberId
+from loyalty.domain.ladder import EVER
+from loyalty.domain.lots import EVERYTHING, LOTS, OPEN_LOTS
+from loyalty.domain.members import MEMBERS, Status, existing, who_may_spend
+from loyalty.domain.merges import (
+    ABSORBS,
+    MERGES,
+    Carried,
+    Merge,
+    as_text,
+    carried,
+    carry_on,
+    part,
+    recall,
+)
+from loyalty.domain.refusals import (
+    IdentityConflict,
+    MemberAbsorbs,
+    MemberClosed,
+    MergeChanged,
+    MergeNotFound,
+    SameMember,
+)
+from loyalty.domain.settle import settle
+from loyalty.domain.state import Draft, Need
+from loyalty.domain.tiers import COUNTS, climber_of
+from loyalty.operations.codes import ByCode
+from loyalty.operations.command import Command, Receipt
+from loyalty.operations.park import Cure
+from loyalty.operations.reassign import Reassign
+from loyalty.operations.reserve import Confirm, Reserve
+from loyalty.operations.returns import Return
+
+
+class MergeInto(NamedTuple):
+    """One member is absorbed by another: both were the same person."""
+
+    survivor: MemberId
+    absorbed: MemberId
+    wallets: tuple[str, ...]
+    because: Because
+    business_date: date
+
+    @property
+    def member_id(self) -> MemberId:
+        return self.survivor
+
+    def needs(self) -> tuple[Need, ...]:
+        return (
+            *_needs(self.absorbed, self.survivor, self.wallets),
+            Need(ABSORBS, self.absorbed),
+            Need(IDENTITIES_OF, self.absorbed),
+            Need(IDENTITIES_OF, self.survivor),
+        )
+
+    def decide(self, draft: Draft, at: datetime) -> Receipt:
+        """The survivor has what both had, and is known by what both were.
+
+        Raises MemberNotFound, MemberFrozen, MemberEarnsOnly, MemberClosed for either of them, SameMember,
+        MemberAbsorbs, and IdentityConflict where a channel knows them as two. `said` is the survivor.
+        """
+        who_may_spend(draft, self.survivor)
+        if self.absorbed == self.survivor:
+            raise SameMember("A member cannot be merged into itself.")
+        absorbed = who_may_spend(draft, self.absorbed)
+        if draft.get(ABSORBS, self.absorbed):
+            raise MemberAbsorbs("Others were merged into the member: it can only be the survivor.")
+        moving = self._take_identities(draft)
+        earned = climber_of(draft, draft.programme, existing(draft, self.survivor)).tenure.tier
+        merge = Merge(
+            self.absorbed,
+            self.survivor,
+            draft.moment.recorded_at,
+            as_text(Carried({}, {}, [], [one.id for one in moving], earned)),
+        )
+        entries = carry_on(draft, merge, because=self.because, business_date=self.business_date, tier=absorbed.tier)
+        draft.put(MEMBERS, self.absorbed, existing(draft, self.absorbed)._replace(status=Status.MERGED.value))
+        tell(draft, self.absorbed, EventType.STATUS_CHANGED)
+        return Receipt(self.survivor, tuple(reversed(entries)), existing(draft, self.survivor))
+
+    def _take_identities(self, draft: Draft) -> Sequence[Identity]:
+        """The survivor is known by all of them from now on; of cards it may have several. Raises IdentityConflict."""
+        theirs = draft.get(IDENTITIES_OF, self.absorbed) or ()
+        own = draft.get(IDENTITIES_OF, self.survivor) or ()
+        kinds = {one[:2] for one in own}
+        for one in theirs:
+            if one.channel != CARD_CHANNEL and one[:2] in kinds:
+                raise IdentityConflict(
+                    "Both members are known by an identity of that channel and type; unbind one of them first.",
+                    channel=one.channel,
+                    identity_type=one.type,
+                )
+        if len(own) + len(theirs) > MOST_OF_A_MEMBER:
+            raise IdentityConflict(f"A member has at most {MOST_OF_A_MEMBER} identities.", maximum=MOST_OF_A_MEMBER)
+        hand_identities(draft, theirs, self.absorbed, self.survivor)
+        return theirs
+
+
+class Unmerge(NamedTuple):
+    """Reverse a merge: they were two people after all."""
+
+    merge: Merge
+    """As it was found."""
+    wallets: tuple[str, ...]
+    because: Because
+    business_date: date
+
+    @property
+    def serves_merged(self) -> bool:
+        return True
+
+    @property
+    def member_id(self) -> MemberId:
+        return self.merge.absorbed
+
+    def needs(self) -> tuple[Need, ...]:
+        lots = carried(self.merge).lots
+        return (
+            *_needs(self.merge.absorbed, self.merge.survivor, self.wallets),
+            *(Need(LOTS, id_) for pair in lots.items() for id_ in pair),
+            Need(IDENTITIES_OF, self.merge.survivor),
+            Need(IDENTITIES_OF, self.merge.absorbed),
+        )
+
+    def decide(self, draft: Draft, at: datetime) -> Receipt:
+        """The absorbed member is itself again, with what remains of what it brought. What was spent of it is gone.
+
+        Raises MergeNotFound, MergeChanged, MemberClosed where the survivor has left. `said` is the member.
+        """
+        merge = in_force(draft, self.merge)
+        if existing(draft, merge.survivor).status == Status.CLOSED:
+            raise MemberClosed("The survivor has closed its account.")
+        brought = set(carried(merge).identities)
+        theirs = [one for one in draft.get(IDENTITIES_OF, merge.survivor) or () if one.id in brought]
+        entries = part(draft, merge, because=self.because, business_date=self.business_date)
+        member = existing(draft, merge.absorbed)._replace(status=Status.ACTIVE.value)
+        draft.put(MEMBERS, merge.absorbed, member)
+        tell(draft, merge.absorbed, EventType.STATUS_CHANGED)
+        hand_identities(draft, theirs, merge.survivor, merge.absorbed)
+        return Receipt(merge.absorbed, tuple(reversed(entries)), member)
+
+
+class Through(NamedTuple):
+    """A command on what belongs to a member who was merged: done there, and what it leaves is carried on."""
+
+    asked: Command
+    merge: Merge
+    """As it was found."""
+    wallets: tuple[str, ...]
+    business_date: date
+    draws_on: tuple[LotId, ...] = ()
+    """Lots of the absorbed member's that the command draws on first."""
+
+    @property
+    def serves_merged(self) -> bool:
+        return True
+
+    @property
+    def member_id(self) -> MemberId:
+        return self.asked.member_id
+
+    def needs(self) -> tuple[Need, ...]:
+        wanted = set(self.draws_on)
+        back = [pair for pair in carried(self.merge).lots.items() if pair[1] in wanted]
+        return (
+            *self.asked.needs(),
+            *_needs(self.merge.absorbed, self.merge.survivor, self.wallets),
+            *(Need(LOTS, id_) for pair in back for id_ in pair),
+        )
+
+    def decide(self, draft: Draft, at: datetime) -> Receipt:
+        """As asked. Raises MergeNotFound, MergeChanged before anything else."""
+        merge = in_force(draft, self.merge)
+        told = {"because": Because(), "business_date": self.business_date}
+        called = recall(draft, merge, self.draws_on, **told)  # type: ignore[arg-type]
+        settle(draft, merge.absorbed, at)  # what came back may have ripened meanwhile
+        receipt = self.asked.decide(draft, at)
+        settle(draft, merge.absorbed, at)
+        went = carry_on(draft, merge, **told)  # type: ignore[arg-type]
+        return receipt._replace(entries=(*receipt.entries, *called, *went))
+
+
+def through(asked: Command, merge: Merge, *, wallets: tuple[str, ...], business_date: date) -> Through:
+    """The command, for a member who was merged: what it takes back, it takes from the purchase's own lots first."""
+    purchase = purchase_of(asked)
+    births = () if purchase is None else purchase.births
+    return Through(asked, merge, wallets, business_date, tuple(birth.lot_id for birth in births))
+
+
+def purchase_of(command: Command) -> Entry | None:
+    """The purchase that a command takes back."""
+    asked = command.asked if isinstance(command, ByCode | Cure) else command
+    return asked.purchase if isinstance(asked, Return | Reserve | Confirm | Reassign) else None
+
+
+def in_force(draft: Draft, found: Merge) -> Merge:
+    """The merge as it is. Raises MergeNotFound, MergeChanged where it is not as it was found."""
+    merge = draft.get(MERGES, found.absorbed)
+    if merge is None or existing(draft, found.absorbed).status != Status.MERGED:
+        raise MergeNotFound("The member is not merged into another.")
+    if merge != found:
+        raise MergeChanged("More was carried to the survivor meanwhile. Try again.")
+    return merge
+
+
+def hand_identities(draft: Draft, theirs: Sequence[Identity], giver: MemberId, taker: MemberId) -> None:
+    """They are the other member's from now on."""
+    for one in theirs:
+        binding = draft.get(IDENTITIES, one)
+        assert binding is not None, "a member's identities are loaded with their bindings"
+        draft.put(IDENTITIES, one, binding._replace(member_id=taker, since=draft.moment.recorded_at))
+    left = tuple(one for one in draft.get(IDENTITIES_OF, giver) or () if one not in set(theirs))
+    draft.put(IDENTITIES_OF, giver, left)
+    draft.put(IDENTITIES_OF, taker, (*(draft.get(IDENTITIES_OF, taker) or ()), *theirs))
+
+
+def _needs(absorbed: MemberId, survivor: MemberId, wallets: tuple[str, ...]) -> tuple[Need, ...]:
+    """All that both have."""
+    return (
+        Need(MERGES, absorbed),
+        *(Need(MEMBERS, id_) for id_ in (absorbed, survivor)),
+        *(Need(COUNTS, (id_, EVER)) for id_ in (absorbed, survivor)),
+        *(Need(OPEN_LOTS, (id_, wallet), EVERYTHING) for id_ in (absorbed, survivor) for wallet in wallets),
+    )

@@ -1,0 +1,288 @@
+"""Two members who are one person: what the one had is the other's, and goes back where that was wrong."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest_asyncio
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from loyalty.api.service import Service
+from loyalty.domain.ladder import Ladder, Rung
+from loyalty.domain.programme import Expiry, Lifespan
+from loyalty.operations.verify import verify
+from loyalty.worker.parked import cure_parked
+from loyalty.worker.settling import settle_due
+from tests.api.conftest import (
+    Shop,
+    ShopFactory,
+    a_grant,
+    a_hold,
+    a_refund,
+    a_return,
+    accepted,
+    patched,
+    refused,
+)
+from tests.api.test_races import audit
+
+WHY = {"reason": "joined twice"}
+WECHAT = {"channel": "wechat", "type": "openid", "value": "oX1"}
+TMALL = {"channel": "tmall", "type": "ouid", "value": "t1"}
+LADDER = Ladder(
+    (Rung("member", 0), Rung("silver", 1_000_00), Rung("gold", 5_000_00)), metric=(("net_spend", 1), ("visits", 1))
+)
+
+
+class Merged:
+    """A shop in which Anna has joined twice, and whatever happened, `verify` is content at the end."""
+
+    def __init__(self, shop: Shop, service: Service) -> None:
+        self.shop = shop
+        self.service = service
+        self.desk = shop.client("desk")
+
+    async def merge(self, absorbed: dict[str, Any], into: dict[str, Any]) -> dict[str, Any]:
+        body = {**WHY, "member": {"number": absorbed["number"]}}
+        found: dict[str, Any] = accepted(await self.desk.post(f"/v1/members/{into['id']}/merge", body))
+        return found
+
+    async def unmerge(self, absorbed: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = accepted(await self.desk.post(f"/v1/members/{absorbed['id']}/unmerge", WHY))
+        return found
+
+    async def balance(self, member: dict[str, Any]) -> dict[str, int]:
+        found = await self.shop.balance(member)
+        return {name: found[name] for name in ("pending", "available", "held", "owed")}
+
+    async def tier(self, member: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = accepted(await self.shop.till.get(f"/v1/members/{member['id']}/tier"))
+        return found
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def at(a_shop: ShopFactory, app: FastAPI, owner: AsyncEngine) -> AsyncIterator[Merged]:
+    plain = await a_shop()
+    wallet = plain.programme.wallets["points"]._replace(pending=timedelta(days=7), expiry=Expiry(Lifespan.MONTHS, 12))
+    shop = await a_shop(wallets={"points": wallet}, ladder=LADDER, forced_sources=frozenset({"pos-offline"}))
+    service: Service = app.state.service
+    yield Merged(shop, service)
+    await audit(owner, shop)
+    assert (await verify(service.database, shop.programme)).findings == []
+
+
+def points(pending: int = 0, available: int = 0, held: int = 0, owed: int = 0) -> dict[str, int]:
+    return {"pending": pending, "available": available, "held": held, "owed": owed}
+
+
+async def test_a_merge_carries_lots_with_their_dates_tier_and_identities(at: Merged) -> None:
+    anna, twice = await at.shop.enrols(identities=[WECHAT]), await at.shop.enrols(identities=[TMALL])
+    await at.shop.gives(anna, 30)
+    await at.shop.gives(twice, 100, expires_at="2199-06-01T00:00:00Z")
+    await at.shop.sells(twice, 1_500_00)
+    said = await at.merge(twice, anna)
+    assert (said["survivor"], said["absorbed"], said["tier"]) == (anna["id"], twice["id"], "silver")
+    assert await at.balance(anna) == points(pending=1_500, available=130)
+    assert await at.balance(twice) == points()
+    lots = accepted(await at.shop.till.get(f"/v1/members/{anna['id']}/lots"))["items"]
+    assert {(lot["remaining"], lot["state"]) for lot in lots} == {
+        (30, "available"),
+        (100, "available"),
+        (1500, "pending"),
+    }
+    assert (await at.tier(anna))["score"] == 1_500_01, "what counted for both counts for one"
+    for identity in (WECHAT, TMALL):
+        found = accepted(await at.shop.till.post("/v1/members/resolve", {"member": {"identity": identity}}))
+        assert found["id"] == anna["id"]
+    assert accepted(await at.shop.till.get(f"/v1/members/{twice['id']}"))["status"] == "merged"
+
+
+async def test_whoever_names_the_merged_member_means_the_survivor(at: Merged) -> None:
+    anna, twice = await at.shop.enrols(), await at.shop.enrols()
+    card = {"number": twice["number"]}
+    await at.shop.gives(card, 5)  # the service remembers the card
+    await at.merge(twice, anna)
+    await at.shop.gives(card, 10)
+    await at.shop.gives({"id": twice["id"]}, 20)
+    await at.shop.redeems(card, 3)
+    bulk = accepted(
+        await at.shop.till.post(
+            "/v1/accruals/bulk", {"items": [a_grant(twice, 40), a_grant(anna, 1), a_grant(card, 2)]}
+        )
+    )
+    assert [one["status"] for one in bulk["results"]] == [201, 201, 201]
+    assert await at.balance(anna) == points(available=5 + 10 + 20 - 3 + 43)
+    problem = refused(await patched(at.desk, f"/v1/members/{twice['id']}", {"status": "frozen"}), 409, "member_merged")
+    assert problem["survivor"] == anna["id"]
+
+
+async def test_what_the_merged_member_bought_comes_back_from_its_own_points_first(at: Merged) -> None:
+    anna, twice = await at.shop.enrols(), await at.shop.enrols()
+    sale = (await at.shop.sells(twice, 200_00))["entry"]["id"]
+    await at.shop.gives(anna, 50)
+    await at.merge(twice, anna)
+    assert await at.balance(anna) == points(pending=200, available=50)
+    line = {"line_id": "1", "quantity": 0, "amount": 80_00}
+    back = accepted(await at.shop.till.post("/v1/returns", a_return({"entry": sale}, lines=[line])))
+    assert (back["points"], back["owed"]) == (80, 0)
+    assert await at.balance(anna) == points(pending=120, available=50)
+    assert (await at.tier(anna))["score"] == 120_01
+    rest = accepted(await at.shop.till.post("/v1/returns", a_return({"entry": sale}, full=True)))
+    assert rest["points"] == 120
+    assert await at.balance(anna) == points(available=50)
+    assert await at.balance(twice) == points()
+
+
+async def test_a_return_in_two_steps_goes_on_after_a_merge(at: Merged) -> None:
+    anna, twice = await at.shop.enrols(), await at.shop.enrols()
+    sale = (await at.shop.sells(twice, 200_00))["entry"]["id"]
+    asked = a_return({"entry": sale}, full=True)
+    kept = accepted(await at.shop.till.post("/v1/returns/reserve", asked))["reservation"]["id"]
+    await at.merge(twice, anna)
+    accepted(await at.shop.till.post(f"/v1/returns/{kept}/confirm", {}))
+    assert await at.balance(anna) == points()
+    other = (await at.shop.sells({"number": twice["number"]}, 100_00))["entry"]
+    assert other["member"] == anna["id"]
+
+
+async def test_a_hold_and_a_redemption_of_before_go_on_after_a_merge(at: Merged) -> None:
+    anna, twice = await at.shop.enrols(), await at.shop.enrols()
+    await at.shop.gives(twice, 100)
+    spent = (await at.shop.redeems(twice, 30))["redemption"]["id"]
+    holds = [
+        accepted(await at.shop.till.post("/v1/holds", a_hold(twice, 20, expires_in=600)))["hold"]["id"]
+        for _ in range(2)
+    ]
+    await at.merge(twice, anna)
+    assert await at.balance(anna) == points(available=30)
+    assert await at.balance(twice) == points(held=40), "held at a till until that is done with it"
+    accepted(await at.shop.till.post(f"/v1/holds/{holds[0]}/capture", {"points": 5}))
+    assert await at.balance(anna) == points(available=45)
+    accepted(await at.shop.till.post(f"/v1/holds/{holds[1]}/release", {}))
+    accepted(await at.shop.till.post(f"/v1/redemptions/{spent}/refund", a_refund(points=10)))
+    assert await at.balance(anna) == points(available=75)
+    assert await at.balance(twice) == points()
+
+
+async def test_a_hold_that_ends_by_itself_is_carried_on_by_the_worker(a_shop: ShopFactory, app: FastAPI) -> None:
+    now = datetime.now(UTC)
+    at = Merged(await a_shop(fixed_now=now), app.state.service)
+    anna, twice = await at.shop.enrols(), await at.shop.enrols()
+    await at.shop.gives(twice, 100)
+    accepted(await at.shop.till.post("/v1/holds", a_hold(twice, 60, expires_in=600)))
+    await at.merge(twice, anna)
+    later = at.shop.programme._replace(fixed_now=now + timedelta(seconds=601))
+    assert await settle_due(at.service.database, at.service.lanes, later) == 1
+    assert await at.balance(anna) == points(available=100)
+    assert (await verify(at.service.database, later)).findings == []
+
+
+async def test_a_return_that_waited_for_the_sale_of_a_merged_member_is_done(at: Merged) -> None:
+    anna, twice = await at.shop.enrols(), await at.shop.enrols()
+    early = a_return({"source": "pos-1", "reference": "later"}, full=True)
+    assert (await at.shop.till.post("/v1/returns", early)).status_code == 202
+    await at.shop.sells(twice, 100_00, reference="later")
+    await at.merge(twice, anna)
+    assert await cure_parked(at.service.database, at.service.lanes, at.shop.programme) == 1
+    assert await at.balance(anna) == points()
+
+
+async def test_debts_are_carried_too_and_paid_by_what_the_survivor_has(at: Merged) -> None:
+    anna, twice = await at.shop.enrols(), await at.shop.enrols()
+    await at.shop.gives(anna, 30)
+    await at.shop.redeems(twice, 50, source="pos-offline", forced=True)
+    await at.merge(twice, anna)
+    assert await at.balance(anna) == points(owed=20)
+    await at.shop.gives(anna, 25)
+    await at.unmerge(twice)
+    assert await at.balance(twice) == points(owed=50)
+    assert await at.balance(anna) == points(available=55)
+
+
+async def test_a_merge_that_was_wrong_is_reversed(at: Merged) -> None:
+    anna, daughter = await at.shop.enrols(identities=[WECHAT]), await at.shop.enrols(identities=[TMALL])
+    await at.shop.gives(anna, 30)
+    await at.shop.gives(daughter, 100)
+    await at.shop.sells(daughter, 5_500_00)
+    await at.merge(daughter, anna)
+    await at.shop.sells({"identity": TMALL}, 10_00)
+    await at.shop.redeems(anna, 50)
+    said = await at.unmerge(daughter)
+    assert (said["survivor"], said["absorbed"], said["tier"]) == (anna["id"], daughter["id"], "gold")
+    mine, hers = await at.balance(anna), await at.balance(daughter)
+    assert mine["available"] + hers["available"] == 80, "what was spent is gone"
+    assert (mine["pending"], hers["pending"]) == (10, 5_500), "what came since stays where it came"
+    assert ((await at.tier(anna))["tier"], (await at.tier(anna))["score"]) == ("member", 10_01)
+    found = accepted(await at.shop.till.post("/v1/members/resolve", {"member": {"identity": TMALL}}))
+    assert found["id"] == daughter["id"]
+    await at.shop.gives({"number": daughter["number"]}, 1)
+    assert (await at.balance(daughter))["available"] == hers["available"] + 1
+    again = await at.merge(daughter, anna)
+    assert again["tier"] == "gold"
+
+
+async def test_a_merge_replays_like_any_write(at: Merged) -> None:
+    anna, twice = await at.shop.enrols(), await at.shop.enrols()
+    body, path = {**WHY, "member": {"id": twice["id"]}}, f"/v1/members/{anna['id']}/merge"
+    first = accepted(await at.desk.post(path, body, key="m"))
+    assert accepted(await at.desk.post(path, body, key="m")) == first
+    refused(await at.desk.post(path, body, key="n"), 422, "same_member")  # its names are the survivor's now
+    back = accepted(await at.desk.post(f"/v1/members/{twice['id']}/unmerge", WHY, key="u"))
+    assert accepted(await at.desk.post(f"/v1/members/{twice['id']}/unmerge", WHY, key="u")) == back
+    refused(await at.desk.post(f"/v1/members/{twice['id']}/unmerge", WHY, key="v"), 404, "merge_not_found")
+
+
+async def test_what_contradicts_itself_is_refused_and_changes_nothing(at: Merged) -> None:
+    anna = await at.shop.enrols(identities=[WECHAT], phone="+8613800138000")
+    other = await at.shop.enrols(identities=[{**WECHAT, "value": "oX2"}])
+    third = await at.shop.enrols()
+
+    async def tries(absorbed: dict[str, Any], into: dict[str, Any], status: int, code: str) -> None:
+        body = {**WHY, "member": {"id": absorbed["id"]}}
+        refused(await at.desk.post(f"/v1/members/{into['id']}/merge", body), status, code)
+
+    await tries(anna, anna, 422, "same_member")
+    await tries(other, anna, 409, "identity_conflict")
+    await tries(anna, {"id": "mem_" + "0" * 32}, 404, "member_not_found")
+    accepted(await patched(at.desk, f"/v1/members/{third['id']}", {"status": "frozen"}))
+    await tries(third, anna, 409, "member_frozen")
+    await tries(anna, third, 409, "member_frozen")
+    accepted(await patched(at.desk, f"/v1/members/{third['id']}", {"status": "earn_only"}))
+    await tries(third, anna, 409, "member_earn_only")
+    accepted(await patched(at.desk, f"/v1/members/{third['id']}", {"status": "active"}))
+    await at.merge(third, anna)
+    fourth = await at.shop.enrols()
+    await tries(anna, fourth, 409, "member_absorbs")
+    await at.merge(fourth, anna)
+    await at.unmerge(third)
+    await tries(anna, third, 409, "member_absorbs")
+    accepted(await at.desk.post(f"/v1/members/{third['id']}/close", {}))
+    await tries(third, anna, 409, "member_closed")
+    refused(await at.desk.post(f"/v1/members/{anna['id']}/unmerge", WHY), 404, "merge_not_found")
+
+
+async def test_whatever_happens_at_the_same_moment_is_counted_once(at: Merged) -> None:
+    anna, twice = await at.shop.enrols(), await at.shop.enrols()
+    sale = (await at.shop.sells(twice, 100_00))["entry"]["id"]
+    card = {"number": twice["number"]}
+
+    async def earn(n: int) -> int:
+        answer = await at.shop.till.post("/v1/accruals", a_grant(card, 10, reference=f"at-once-{n}"))
+        return answer.status_code
+
+    async def merge() -> int:
+        body = {**WHY, "member": {"id": twice["id"]}}
+        return (await at.desk.post(f"/v1/members/{anna['id']}/merge", body)).status_code
+
+    async def back(amount: int) -> int:
+        line = {"line_id": "1", "quantity": 0, "amount": amount}
+        answer = await at.shop.till.post("/v1/returns", a_return({"entry": sale}, lines=[line]))
+        return answer.status_code
+
+    earned = [earn(n) for n in range(8)]
+    said = await asyncio.gather(*earned, *(back(10_00) for _ in range(4)), merge(), merge())
+    assert set(said[:12]) == {201}
+    assert sorted(said[12:]) == [201, 422]
+    assert await at.balance(anna) == points(pending=60, available=80)
