@@ -77,6 +77,16 @@ class RulesNotFound(NotFound):
     title = "No such earning rules"
 
 
+class ChannelNotFound(NotFound):
+    code = "channel_not_found"
+    title = "No such channel"
+
+
+class DifferenceNotFound(NotFound):
+    code = "difference_not_found"
+    title = "No such difference"
+
+
 class CodeNotValid(NotFound):
     code = "code_not_valid"
     title = "The member code is wrong or out of date"
@@ -230,6 +240,11 @@ class ReviewResolved(Conflict):
 class ApproverNotSecond(Conflict):
     code = "second_person_required"
     title = "Whoever asked for an adjustment cannot approve it"
+
+
+class ChannelConnected(Conflict):
+    code = "channel_connected"
+    title = "The programme is connected to such a channel"
 
 
 class RulesPublished(Conflict):
