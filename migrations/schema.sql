@@ -409,6 +409,26 @@ CREATE TYPE public.member_change AS (
 
 
 --
+-- Name: member_change_2; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.member_change_2 AS (
+	bucket smallint,
+	id uuid,
+	status text,
+	sequence bigint,
+	head bytea,
+	effective_at timestamp with time zone,
+	recorded_at timestamp with time zone,
+	due_at timestamp with time zone,
+	tier text,
+	tier_since timestamp with time zone,
+	tier_until timestamp with time zone,
+	tier_granted boolean
+);
+
+
+--
 -- Name: member_row; Type: TYPE; Schema: public; Owner: -
 --
 
@@ -427,6 +447,29 @@ CREATE TYPE public.member_row AS (
 	tier text,
 	tier_since timestamp with time zone,
 	tier_until timestamp with time zone
+);
+
+
+--
+-- Name: member_row_2; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.member_row_2 AS (
+	bucket smallint,
+	id uuid,
+	number text,
+	status text,
+	store text,
+	enrolled_at timestamp with time zone,
+	sequence bigint,
+	head bytea,
+	effective_at timestamp with time zone,
+	recorded_at timestamp with time zone,
+	due_at timestamp with time zone,
+	tier text,
+	tier_since timestamp with time zone,
+	tier_until timestamp with time zone,
+	tier_granted boolean
 );
 
 
@@ -665,6 +708,64 @@ CREATE TYPE public.rule_version_row AS (
 	published_at timestamp with time zone,
 	published_by text,
 	hash bytea
+);
+
+
+--
+-- Name: tier_count_change; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.tier_count_change AS (
+	bucket smallint,
+	member_id uuid,
+	metric text,
+	first_day date,
+	amount bigint
+);
+
+
+--
+-- Name: tier_count_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.tier_count_row AS (
+	bucket smallint,
+	member_id uuid,
+	metric text,
+	first_day date,
+	amount bigint
+);
+
+
+--
+-- Name: tier_grant_change; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.tier_grant_change AS (
+	bucket smallint,
+	member_id uuid,
+	tier text,
+	until timestamp with time zone,
+	locked boolean,
+	earned_tier text,
+	earned_since timestamp with time zone,
+	earned_until timestamp with time zone
+);
+
+
+--
+-- Name: tier_grant_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.tier_grant_row AS (
+	bucket smallint,
+	member_id uuid,
+	tier text,
+	until timestamp with time zone,
+	locked boolean,
+	earned_tier text,
+	earned_since timestamp with time zone,
+	earned_until timestamp with time zone
 );
 
 
@@ -979,6 +1080,7 @@ CREATE TABLE public.member (
     tier text NOT NULL,
     tier_since timestamp with time zone NOT NULL,
     tier_until timestamp with time zone,
+    tier_granted boolean DEFAULT false NOT NULL,
     CONSTRAINT member_bucket_is_of_id CHECK ((bucket = get_byte(uuid_send(id), 15))),
     CONSTRAINT member_head_is_sha256 CHECK ((length(head) = 32)),
     CONSTRAINT member_sequence_not_negative CHECK ((sequence >= 0)),
@@ -1214,6 +1316,41 @@ CREATE TABLE public.rule_version (
     hash bytea NOT NULL,
     CONSTRAINT rule_version_positive CHECK ((version > 0))
 );
+
+
+--
+-- Name: tier_count; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.tier_count (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    member_id uuid NOT NULL,
+    metric text NOT NULL,
+    first_day date NOT NULL,
+    amount bigint NOT NULL,
+    CONSTRAINT tier_count_bucket_is_of_member CHECK ((bucket = get_byte(uuid_send(member_id), 15)))
+)
+WITH (fillfactor='60');
+
+
+--
+-- Name: tier_grant; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.tier_grant (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    member_id uuid NOT NULL,
+    tier text NOT NULL,
+    until timestamp with time zone,
+    locked boolean NOT NULL,
+    earned_tier text NOT NULL,
+    earned_since timestamp with time zone NOT NULL,
+    earned_until timestamp with time zone,
+    CONSTRAINT tier_grant_bucket_is_of_member CHECK ((bucket = get_byte(uuid_send(member_id), 15)))
+)
+WITH (fillfactor='60');
 
 
 --
@@ -1456,6 +1593,22 @@ ALTER TABLE ONLY public.rule_version
 
 ALTER TABLE ONLY public.rule_version
     ADD CONSTRAINT rule_version_pkey PRIMARY KEY (programme_id, version);
+
+
+--
+-- Name: tier_count tier_count_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.tier_count
+    ADD CONSTRAINT tier_count_pkey PRIMARY KEY (bucket, programme_id, member_id, metric, first_day);
+
+
+--
+-- Name: tier_grant tier_grant_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.tier_grant
+    ADD CONSTRAINT tier_grant_pkey PRIMARY KEY (bucket, programme_id, member_id);
 
 
 --
@@ -1816,6 +1969,20 @@ CREATE POLICY programme_wall ON public.rule_version USING ((NOT (programme_id IS
 
 
 --
+-- Name: tier_count programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.tier_count USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
+-- Name: tier_grant programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.tier_grant USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
 -- Name: tier_step programme_wall; Type: POLICY; Schema: public; Owner: -
 --
 
@@ -1857,6 +2024,18 @@ ALTER TABLE public.rule_draft ENABLE ROW LEVEL SECURITY;
 --
 
 ALTER TABLE public.rule_version ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: tier_count; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.tier_count ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: tier_grant; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.tier_grant ENABLE ROW LEVEL SECURITY;
 
 --
 -- Name: tier_step; Type: ROW SECURITY; Schema: public; Owner: -
@@ -2189,6 +2368,13 @@ GRANT UPDATE(tier_until) ON TABLE public.member TO loyalty_run;
 
 
 --
+-- Name: COLUMN member.tier_granted; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(tier_granted) ON TABLE public.member TO loyalty_run;
+
+
+--
 -- Name: TABLE net_spend; Type: ACL; Schema: public; Owner: -
 --
 
@@ -2335,6 +2521,69 @@ GRANT SELECT,INSERT ON TABLE public.rule_draft TO loyalty_run;
 --
 
 GRANT SELECT,INSERT ON TABLE public.rule_version TO loyalty_run;
+
+
+--
+-- Name: TABLE tier_count; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.tier_count TO loyalty_run;
+
+
+--
+-- Name: COLUMN tier_count.amount; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(amount) ON TABLE public.tier_count TO loyalty_run;
+
+
+--
+-- Name: TABLE tier_grant; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.tier_grant TO loyalty_run;
+
+
+--
+-- Name: COLUMN tier_grant.tier; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(tier) ON TABLE public.tier_grant TO loyalty_run;
+
+
+--
+-- Name: COLUMN tier_grant.until; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(until) ON TABLE public.tier_grant TO loyalty_run;
+
+
+--
+-- Name: COLUMN tier_grant.locked; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(locked) ON TABLE public.tier_grant TO loyalty_run;
+
+
+--
+-- Name: COLUMN tier_grant.earned_tier; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(earned_tier) ON TABLE public.tier_grant TO loyalty_run;
+
+
+--
+-- Name: COLUMN tier_grant.earned_since; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(earned_since) ON TABLE public.tier_grant TO loyalty_run;
+
+
+--
+-- Name: COLUMN tier_grant.earned_until; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(earned_until) ON TABLE public.tier_grant TO loyalty_run;
 
 
 --

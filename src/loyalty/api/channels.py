@@ -57,7 +57,7 @@ PointsPerUnit = Annotated[
 ]
 PhonesVerified = Annotated[
     bool,
-    Field(strict=True, description="Whether the platform vouches that whoever joins has proven the phone it sends."),
+    Field(strict=True, description="Whether the platform vouches that who joins has proven the phone it sends."),
 ]
 
 
@@ -151,7 +151,7 @@ async def change(call: Calling, id: str, body: SettingsBody) -> Response:  # noq
     **writes(CHANNELS_WRITE, 201, ChannelAnswer, 404),
 )
 async def rotate(call: Calling, id: str, body: SecretBody) -> Response:  # noqa: A002 - the path's own word
-    """Every process knows it within seconds. The one before is good until `former_until`, and the one before that not."""
+    """Every process knows it within seconds. The one before is good until `former_until`; any before that are not."""
     name = _name(id)
     sealed = call.service.sealer.seal_secret(call.caller.programme.id, name, body.secret)
     return await _write(call, body, RotateSecret(name, sealed, body.former_until, MemberId(new_fact())), 201)

@@ -6,8 +6,8 @@ answers `data` with an `error_code` (0: done; 100: an error of ours, sent again 
 (`x-life-sign`) is the SHA-256 of the secret, the sorted query without `sign`, and the body as it came. `mobile` may be
 encrypted: then only the platform can read it.
 
-Ours, for the public documents do not show it: the name `is_new_member`, and `birthday`, which a merchant may agree upon.
-A join bears no number: told again later, it is a message of its own, and finds who is known by the open id.
+Ours, for the public documents do not show it: the name `is_new_member`, and `birthday`, which a merchant may agree
+upon. A join bears no number: told again later, it is a message of its own, and finds who is known by the open id.
 """
 
 import hashlib

@@ -243,7 +243,7 @@ def _json(raw: bytes) -> Any:
 def _report(
     to: Connected, place: Place, progress: _Progress, answered: Answered, request_id: str, seconds: float
 ) -> None:
-    """The message's line in the log. A channel's name and the message's are ours; its record is the platform's number."""
+    """The message's line in the log. The names in it are ours; a record is named once its message is trusted."""
     outcome = None if progress.replayed else progress.outcome
     known = place.message if outcome is None or outcome.code != UNKNOWN_MESSAGE else None
     trusted = outcome is None or outcome.code not in (SIGNATURE_INVALID, SIGNATURE_STALE)

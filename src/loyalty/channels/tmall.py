@@ -1,15 +1,15 @@
 """Tmall (会员通): points changes that are repeated until they are answered, and joins that are filled in afterwards.
 
 After the public documents of the Taobao open platform: a points change bears a record id, and its answer names that
-record, `result` 0 or 1, an `error_code` and the points (`tmall.mei.crm.callback.point.change`); somebody who joins while
-the platform is in its flight mode is a member there first and told to us later, up to ten times in a day; answers are
-expected within 1.2 s; `ouid` names a buyer in the shop, `omid` in the brand, `mix_mobile` is a phone that only the
-platform can read; a join is answered `SUC`, or `E04` for what may be repeated. The signature is the platform's usual
-one (HMAC-SHA256 over the sorted query and the body, in capitals).
+record, `result` 0 or 1, an `error_code` and the points (`tmall.mei.crm.callback.point.change`); somebody who joins
+while the platform is in its flight mode is a member there first and told to us later, up to ten times in a day;
+answers are expected within 1.2 s; `ouid` names a buyer in the shop, `omid` in the brand, `mix_mobile` is a phone that
+only the platform can read; a join is answered `SUC`, or `E04` for what may be repeated. The signature is the
+platform's usual one (HMAC-SHA256 over the sorted query and the body, in capitals).
 
-Ours, for the public documents do not say: that it is pushed to us as a POST (the platform lets one subscribe to it), the
-names of the fields of a points change other than the record's, `deduct-fail:` and `add-fail:` with our own code for all
-but `point-no-enough`, and 503 for whatever is to be sent again.
+Ours, for the public documents do not say: that it is pushed to us as a POST (the platform lets one subscribe to it),
+the names of the fields of a points change other than the record's, `deduct-fail:` and `add-fail:` with our own code
+for all but `point-no-enough`, and 503 for whatever is to be sent again.
 """
 
 import hashlib
@@ -51,7 +51,8 @@ class _Buyer(Message):
 
     def known_by(self) -> list[KnownBy]:
         """What the platform knows them by, in the shop first. Raises Malformed."""
-        found = [KnownBy(type_, value) for type_ in ("ouid", "omid") if (value := getattr(self, type_)) is not None]
+        named = (("ouid", self.ouid), ("omid", self.omid))
+        found = [KnownBy(type_, value) for type_, value in named if value is not None]
         if not found:
             raise Malformed("ouid: nobody is named")
         return found

@@ -1,4 +1,4 @@
-"""Drift: what a channel shows its members, held against what they have. A difference is explained, or to be repaired."""
+"""Drift: what a channel shows its members, held against what they have; a difference is explained or to be repaired."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -60,7 +60,7 @@ class Difference(NamedTuple):
 
 DIFFERENCES: Shelf[DifferenceId, Difference] = Shelf("difference")
 LAST_DIFFERENCES: Shelf[tuple[str, MemberId], DifferenceId] = Shelf("last difference")
-"""The last one that was open, by channel and member, as far as a batch knows. The member's lock guards it. Not a table."""
+"""The last that was open, by channel and member, as far as a batch knows. The member's lock guards it. Not a table."""
 
 
 def shows(shown: Figures, ours: Figures, points_per_unit: int) -> bool:

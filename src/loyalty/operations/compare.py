@@ -51,9 +51,8 @@ class Compare(NamedTuple):
         draft.programme.check_not_ahead(self.as_of, draft.moment.recorded_at)
         settings = self.channel.settings
         verdict = judge(self.shown, then=self.then, now=self.now, points_per_unit=settings.points_per_unit)
-        return Receipt(
-            self.member_id, (), Compared(self.member_id, self.shown, self.then, verdict, self._kept(draft, verdict))
-        )
+        said = Compared(self.member_id, self.shown, self.then, verdict, self._kept(draft, verdict))
+        return Receipt(self.member_id, (), said)
 
     def _kept(self, draft: Draft, verdict: Verdict) -> Difference | None:
         if verdict != Verdict.DIFFERS:
