@@ -3,9 +3,9 @@
 import asyncio
 from typing import Any
 
-import httpx2
 import pytest
-from fastapi import FastAPI
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from loyalty.api.app import create_app
 from loyalty.config import Settings
@@ -148,11 +148,7 @@ async def test_the_record_of_a_change_is_named_even_where_the_change_cannot_be_r
     }
 
 
-async def test_a_forgotten_answer_is_still_done_once(
-    shop: Shop, tmall: Tmall, app: FastAPI, http: httpx2.AsyncClient, owner: Any
-) -> None:
-    from sqlalchemy import text
-
+async def test_a_forgotten_answer_is_still_done_once(shop: Shop, tmall: Tmall, owner: AsyncEngine) -> None:
     member = await a_member(shop)
     await tmall.changes(100, record=1)
     async with owner.begin() as connection:

@@ -62,7 +62,7 @@ def asked(received: Received, name: str) -> str:
 
 def milliseconds(text: str) -> datetime:
     """A time in milliseconds since 1970. Raises Malformed."""
-    if not text.isascii() or not text.isdigit() or len(text) > 15:
+    if not text.isascii() or not text.isdigit() or len(text) > 14:
         raise Malformed("the timestamp is not a number of milliseconds")
     return _in_our_days(datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=int(text)))
 
