@@ -111,7 +111,7 @@ def a_change(points: int, *, ouid: str | None = "t-1", record: Any = None, **mor
     return {"record_id": number, "point": abs(points), "type": int(points < 0), **who, **more}
 
 
-async def connects(shop: Shop, adapter: str, **more: Any) -> dict[str, Any]:
+async def connects(shop: Shop, adapter: str, **more: Any) -> dict[str, Any]:  # noqa: F811 - a fixture
     body = {"name": adapter, "adapter": adapter, "secret": SECRET, **more}
     return accepted(await shop.client("admin").post("/v1/channels", body))
 

@@ -118,11 +118,8 @@ async def test_what_is_locked_elsewhere_is_retried_and_then_done_once(site: Site
         assert time.perf_counter() - began < PATIENCE_S
         assert (late.status_code, late.json()["error_code"]) == (503, "E04")
         await elsewhere.rollback()
-    for _ in range(20):
-        answer = await tmall.posts("points", body)
-        if answer.status_code == 200:
-            break
-    assert answer.json() == {"record_id": 1, "result": 0, "error_code": "", "point": 70}
+    answers = [await tmall.posts("points", body) for _ in range(4)]
+    assert answers[-1].json() == {"record_id": 1, "result": 0, "error_code": "", "point": 70}
     assert await shop.figures(member) == (0, 70)
 
 

@@ -24,6 +24,7 @@ CHECKED = (
     "parked_event",
     "review",
     "event",
+    "difference",
     "identity",
     "person",
     "consent",
