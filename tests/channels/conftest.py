@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class Platform:
     """A platform that signs its messages and posts them."""
 
-    def __init__(self, http: httpx2.AsyncClient, path: str, secret: str = SECRET) -> None:
+    def __init__(self, http: httpx2.AsyncClient, path: str, secret: str = SECRET) -> None:  # noqa: F811 - a fixture
         self.http = http
         self.path = path
         self.secret = secret

@@ -48,6 +48,14 @@ async def test_a_phone_that_the_platform_vouches_for_joins_its_member(shop: Shop
     assert (await douyin.joins("o-1", mobile=PHONE))["is_new_member"] is False
 
 
+async def test_a_phone_that_comes_later_is_bound_to_who_has_joined(shop: Shop, douyin: Douyin) -> None:
+    assert await douyin.joins("o-1") == A_NEW_ONE
+    assert await douyin.joins("o-1", mobile=PHONE) == A_NEW_ONE
+    member = await who(shop, "o-1")
+    assert ("phone", "phone") in await kinds(shop, member)
+    assert (await douyin.joins("o-2", mobile=PHONE))["description"] == "identity_conflict", "it is theirs"
+
+
 async def test_a_phone_that_nobody_vouches_for_joins_nobody(shop: Shop, http: httpx2.AsyncClient) -> None:
     douyin = Douyin(http, (await connects(shop, "douyin"))["path"])
     member = await shop.enrols(phone=f"+86{PHONE}", phone_verified=True)

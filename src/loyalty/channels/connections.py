@@ -39,6 +39,8 @@ class Connections:
         self._known: dict[tuple[str, str], tuple[Connected | None, float]] = {}
         self._reading = asyncio.Lock()
         """One reads at a time: whoever waits for the same finds it remembered."""
+        self._guessing = asyncio.Lock()
+        """Those that were never there have a queue of their own: nobody who guesses names holds up a platform."""
 
     async def find(self, code: str, name: str) -> Connected | None:
         """None: there is no such channel."""
@@ -46,7 +48,7 @@ class Connections:
             return None
         if (known := self._remembered(code, name)) is not None:
             return known[0]
-        async with self._reading:
+        async with self._reading if self._was_there(code, name) else self._guessing:
             known = self._remembered(code, name)
             return known[0] if known is not None else await self._read(code, name)
 
@@ -68,6 +70,10 @@ class Connections:
     def _remembered(self, code: str, name: str) -> tuple[Connected | None, float] | None:
         known = self._known.get((code, name))
         return known if known is not None and known[1] > time.monotonic() else None
+
+    def _was_there(self, code: str, name: str) -> bool:
+        known = self._known.get((code, name))
+        return known is not None and known[0] is not None
 
     async def _read(self, code: str, name: str) -> Connected | None:
         found = None

@@ -48,10 +48,21 @@ class Join(NamedTuple):
         if binding is None or binding.member_id != self.holder:
             channel, type_, _ = self.led_by
             raise IdentityTaken("The identity is somebody else's by now.", channel=channel, identity_type=type_)
-        for identity in self._joining(draft).identities:
-            if identity.channel not in (CARD_CHANNEL, PHONE):
-                make_known(draft, identity, self.holder)
-        return Receipt(self.holder, (), Enrolled(existing(draft, self.holder), is_new=self._was_new(draft)))
+        was_new = self._was_new(draft)
+        make_known(draft, self.own, self.holder)
+        for identity in self._more(draft):
+            make_known(draft, identity, self.holder)
+        return Receipt(self.holder, (), Enrolled(existing(draft, self.holder), is_new=was_new))
+
+    def _more(self, draft: Draft) -> list[Identity]:
+        """What else the holder may be known by: what is nobody's, of a kind that they have none of, and proven."""
+        kinds = {identity[:2] for identity in draft.get(IDENTITIES_OF, self.member_id) or ()}
+        unproven = () if self.joining.phone_proven else (PHONE,)
+        return [
+            one
+            for one in self.joining.identities
+            if one.channel not in (CARD_CHANNEL, *unproven) and _is_free(draft, one, kinds)
+        ]
 
     def _joining(self, draft: Draft) -> Enrol:
         """Without what would only be nice to know them by, and is somebody's, or of a kind that the holder has."""
