@@ -100,6 +100,11 @@ MALFORMED: dict[str, Any] = {
     "too many points": {**a_change(1), "point": 2**53},
     "no record": {**a_change(1), "record_id": None},
     "a record of anything": {**a_change(1), "record_id": "a b"},
+    "a record that is no whole number": {**a_change(1), "record_id": 1.5},
+    "a record of more digits than a number has": b'{"record_id": 1%s, "ouid": "t-1", "type": 0, "point": 1}'
+    % (b"0" * 5_000),
+    "a number nobody can write again": b'{"record_id": 1, "ouid": "t-1", "type": 0, "point": 1%s}' % (b"0" * 30),
+    "half a character": b'{"record_id": 1, "ouid": "t-1", "type": 0, "point": 1, "more": "\\ud800"}',
     "a record that is true": {**a_change(1), "record_id": True},
     "nobody": a_change(1, ouid=None),
     "an empty id": a_change(1, ouid=""),

@@ -152,6 +152,9 @@ def test_an_earlier_copy_ends_nothing_that_a_later_one_found() -> None:
     compares(desk, channel, anna, 50, 50, "2026-02-01")
     assert kept(desk) == [later]
     assert len(told(desk)) == 1
+    same = compares(desk, channel, anna, 71, 50, "2026-02-02").difference
+    assert [one.status for one in kept(desk)] == ["replaced", "open"], "of the same moment, the last that came counts"
+    assert same == kept(desk)[1]
 
 
 def test_what_is_open_is_each_members_and_each_channels_own() -> None:

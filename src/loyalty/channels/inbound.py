@@ -16,16 +16,16 @@ import structlog
 import uuid_utils
 from pydantic_core import from_json
 
-from loyalty.channels.commands import Commands, NotYet, outcome_of
+from loyalty.channels.commands import SOURCE, Commands, NotYet, outcome_of
 from loyalty.channels.connections import Connected, Connections
 from loyalty.channels.messages import Adapter, Malformed, Meaning, Outcome, PointsChanged, Received, Verdict
 from loyalty.channels.registry import ADAPTERS
-from loyalty.domain.claims import Claim, ReplayKey, replayed
+from loyalty.domain.claims import Claim, Replay, ReplayKey, replayed
 from loyalty.domain.ids import FactId
 from loyalty.domain.refusals import IdentityTaken, KeyReused, Refusal
 from loyalty.domain.state import Moment
-from loyalty.domain.texts import TwinNames, refuse_twins
-from loyalty.operations.command import Command, Receipt
+from loyalty.domain.texts import refuse_twins
+from loyalty.operations.command import Receipt
 from loyalty.operations.door import Answer, Submission
 from loyalty.operations.lanes import Lanes, Overloaded
 from loyalty.operations.resolve import Resolver
@@ -79,16 +79,29 @@ class _NotTrusted(Exception):
     """The message does not bear a good signature of now."""
 
 
-class _Progress:
-    """How far a message has come: for its answer, whatever ends it, and for its line in the log."""
+class _Heard:
+    """One message on its way: whose it is, how far it has come, and what came of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, to: Connected, adapter: Adapter, name: str) -> None:
+        self.to = to
+        self.adapter = adapter
+        self.name = name
         self.body: Any = None
+        self.is_genuine = False
         self.record: str | None = None
-        """Only of a message whose signature was good."""
         self.outcome: Outcome | None = None
-        """None: it was done before, and is answered as it was then."""
-        self.replayed = False
+        """None as long as nothing was said; and where it was done before, and is answered as it was then."""
+
+    def say(self, outcome: Outcome) -> Answered:
+        """In the platform's words."""
+        self.outcome = outcome
+        status, document = self.adapter.say(self.name, self.body, outcome)
+        return Answered(status, orjson.dumps(document))
+
+    def repeat(self, status: int, body: bytes) -> Answered:
+        """As it was said before."""
+        self.outcome = None
+        return Answered(status, body)
 
 
 class Inbound:
@@ -122,85 +135,77 @@ class Inbound:
         if to is None or adapter is None:
             log.warning("channel_message", outcome="unknown_channel", request_id=request_id)
             raise UnknownChannel
-        progress = _Progress()
+        heard = _Heard(to, adapter, place.message)
         try:
             async with asyncio.timeout_at(until):
-                answered = await self._hear(to, adapter, place, bring, progress)
+                answered = await self._hear(heard, bring)
         except Exception as error:  # noqa: BLE001 - whatever it is, the platform hears of it in its own words
-            answered = _said(adapter, place, progress, _ended_by(error))
-        _report(to, place, progress, answered, request_id, time.perf_counter() - begun)
+            answered = heard.say(_ended_by(error))
+        _report(heard, answered.status, request_id, time.perf_counter() - begun)
         return answered
 
-    async def _hear(self, to: Connected, adapter: Adapter, place: Place, bring: Bring, progress: _Progress) -> Answered:
+    async def _hear(self, heard: _Heard, bring: Bring) -> Answered:
         """The message's answer. Raises what `_ended_by` knows."""
         received = await bring()
-        signed = self._check_genuine(to, adapter, received)
-        if place.message not in adapter.MESSAGES:
-            return _said(adapter, place, progress, Outcome(Verdict.REFUSED, UNKNOWN_MESSAGE))
-        progress.body = _json(received.body)
-        meaning = adapter.read(place.message, progress.body)
-        claim = self._claim(to, place, meaning, progress.body, signed)
-        progress.record = meaning.record if isinstance(meaning, PointsChanged) else None
+        signed = self._check_genuine(heard, received)
+        if heard.name not in heard.adapter.MESSAGES:
+            return heard.say(Outcome(Verdict.REFUSED, UNKNOWN_MESSAGE))
+        heard.body = _json(received.body)
+        meaning = heard.adapter.read(heard.name, heard.body)
+        heard.record = meaning.record if isinstance(meaning, PointsChanged) else None
+        claim = self._claim(heard, signed)
         try:
-            return await self._do(to, adapter, place, meaning, claim, progress)
+            return await self._do(heard, meaning, claim)
         except NotYet as reason:
-            kept = await self._kept(to, claim)
-            if kept is None:
-                return _said(adapter, place, progress, Outcome(Verdict.RETRY, str(reason)))
-            progress.replayed = True
-            return kept
+            kept = await self._kept(heard.to, claim)
+            return heard.say(Outcome(Verdict.RETRY, str(reason))) if kept is None else heard.repeat(*kept[1:])
 
-    def _check_genuine(self, to: Connected, adapter: Adapter, received: Received) -> str:
+    def _check_genuine(self, heard: _Heard, received: Received) -> str:
         """The signature, which is good. Raises _NotTrusted, Malformed. It takes as long to find it wrong as right."""
-        given, signed_at = adapter.signature(received)
-        good = [adapter.sign(received, secret) for secret in self.connections.secrets(to)]
+        given, signed_at = heard.adapter.signature(received)
+        good = [heard.adapter.sign(received, secret) for secret in self.connections.secrets(heard.to)]
         matches = [hmac.compare_digest(one.encode(), given.encode()) for one in good]
         if not any(matches):
             raise _NotTrusted(SIGNATURE_INVALID)
         if abs(datetime.now(UTC) - signed_at) > CLOCKS_APART:
             raise _NotTrusted(SIGNATURE_STALE)
+        heard.is_genuine = True
         return given
 
-    def _claim(self, to: Connected, place: Place, meaning: Meaning, body: Any, signed: str) -> Claim:
-        """The platform's record is done once. What has no number is the same message where it is signed the same."""
-        record = f"record {meaning.record}" if isinstance(meaning, PointsChanged) else f"{place.message} {signed}"
-        content = orjson.dumps([place.message, body], option=orjson.OPT_SORT_KEYS)
-        fingerprint = self._sealer.fingerprint(f"{to.channel.name}\n".encode() + content)
-        return Claim(ReplayKey(f"channel:{to.channel.name}", "", record), fingerprint)
+    def _claim(self, heard: _Heard, signed: str) -> Claim:
+        """The platform's record is done once. What bears none is the same message where it is signed the same."""
+        key = f"{heard.name} {signed}" if heard.record is None else f"record {heard.record}"
+        content = orjson.dumps([heard.to.channel.name, heard.name, heard.body], option=orjson.OPT_SORT_KEYS)
+        return Claim(ReplayKey(SOURCE + heard.to.channel.name, "", key), self._sealer.fingerprint(content))
 
-    async def _do(
-        self, to: Connected, adapter: Adapter, place: Place, meaning: Meaning, claim: Claim, progress: _Progress
-    ) -> Answered:
-        """Through the door. Whose identities are bound by somebody else in the same moment are looked at once more."""
+    async def _do(self, heard: _Heard, meaning: Meaning, claim: Claim) -> Answered:
+        """Through the door. What was bound by somebody else in the same moment is looked for once more."""
+        answer = await self._try(heard, meaning, claim)
+        if answer is not None and isinstance(answer.outcome, IdentityTaken):
+            answer = await self._try(heard, meaning, claim)
+        if answer is None:
+            return heard.say(Outcome(Verdict.DONE))
+        return heard.repeat(answer.status, answer.body) if answer.replayed else Answered(answer.status, answer.body)
+
+    async def _try(self, heard: _Heard, meaning: Meaning, claim: Claim) -> Answer | None:
+        """The door's answer; None: it is so already. Raises NotYet."""
+        to, now = heard.to, datetime.now(UTC)
+        at = (meaning.occurred_at if isinstance(meaning, PointsChanged) else None) or to.programme.now(now)
+        command = await self._commands.command(to, meaning, at)
+        if command is None:
+            return None
 
         def render(outcome: Receipt | Refusal) -> tuple[int, bytes]:
-            return _said(adapter, place, progress, outcome_of(to, outcome))
+            return heard.say(outcome_of(to, outcome))
 
-        answer = None
-        for _ in range(2):
-            now = datetime.now(UTC)
-            at = (meaning.occurred_at if isinstance(meaning, PointsChanged) else None) or to.programme.now(now)
-            command = await self._commands.command(to, meaning, at)
-            if command is None:
-                return _said(adapter, place, progress, Outcome(Verdict.DONE))
-            answer = await self._submit(to, command, Moment(FactId(uuid_utils.uuid7().hex), at, now), render, claim)
-            if not isinstance(answer.outcome, IdentityTaken):
-                break
-        assert answer is not None, "it was submitted"
-        progress.replayed = answer.replayed
-        return Answered(answer.status, answer.body)
-
-    async def _submit(self, to: Connected, command: Command, moment: Moment, render: Any, claim: Claim) -> Answer:
+        moment = Moment(FactId(uuid_utils.uuid7().hex), at, now)
         return await self._lanes.submit(Submission(to.programme, command, moment, render, claim))
 
-    async def _kept(self, to: Connected, claim: Claim) -> Answered | None:
+    async def _kept(self, to: Connected, claim: Claim) -> Replay | None:
         """The answer that the message was given before. Raises KeyReused."""
         async with self._database.snapshot(to.programme.id) as connection:
             kept = await find_replay(connection, to.programme.id, claim.key)
-        if kept is None:
-            return None
-        _, status, body = replayed(kept, claim)
-        return Answered(status, body)
+        return None if kept is None else replayed(kept, claim)
 
 
 def _ended_by(error: Exception) -> Outcome:
@@ -224,40 +229,33 @@ def _ended_by(error: Exception) -> Outcome:
     return Outcome(Verdict.RETRY, FAILED)
 
 
-def _said(adapter: Adapter, place: Place, progress: _Progress, outcome: Outcome) -> Answered:
-    progress.outcome = outcome
-    status, document = adapter.say(place.message, progress.body, outcome)
-    return Answered(status, orjson.dumps(document))
-
-
 def _json(raw: bytes) -> Any:
-    """The one JSON value of the body. Raises Malformed."""
+    """The one JSON value of the body, no deeper and with no larger integers than can be written again.
+
+    Raises Malformed.
+    """
     try:
-        found = from_json(raw, allow_inf_nan=False)
+        from_json(raw, allow_inf_nan=False)  # bounds the depth
         refuse_twins(raw.decode())
-    except (ValueError, TwinNames):
+        return orjson.loads(raw)  # reads an integer of more than 64 bits as what it is elsewhere: a float
+    except ValueError:
         raise Malformed("the body is not one JSON value") from None
-    return found
 
 
-def _report(
-    to: Connected, place: Place, progress: _Progress, answered: Answered, request_id: str, seconds: float
-) -> None:
-    """The message's line in the log. The names in it are ours; a record is named once its message is trusted."""
-    outcome = None if progress.replayed else progress.outcome
-    known = place.message if outcome is None or outcome.code != UNKNOWN_MESSAGE else None
-    trusted = outcome is None or outcome.code not in (SIGNATURE_INVALID, SIGNATURE_STALE)
-    refused = outcome is not None and outcome.verdict in (Verdict.REFUSED, Verdict.RETRY)
-    (log.warning if refused else log.info)(
+def _report(heard: _Heard, status: int, request_id: str, seconds: float) -> None:
+    """The message's line in the log. Nothing in it is the sender's before the message is known to be genuine."""
+    outcome = heard.outcome
+    done = outcome is None or outcome.verdict in (Verdict.DONE, Verdict.WAITS)
+    (log.info if done else log.warning)(
         "channel_message",
-        programme=to.programme.code,
-        channel=to.channel.name,
-        adapter=to.channel.adapter,
-        message=known if trusted else None,
-        record=progress.record,
+        programme=heard.to.programme.code,
+        channel=heard.to.channel.name,
+        adapter=heard.to.channel.adapter,
+        message=heard.name if heard.is_genuine and heard.name in heard.adapter.MESSAGES else None,
+        record=heard.record,
         outcome="replayed" if outcome is None else outcome.verdict.value,
         code=(outcome.code or None) if outcome is not None else None,
-        status=answered.status,
+        status=status,
         ms=round(seconds * 1000, 2),
         request_id=request_id,
     )
