@@ -23,7 +23,7 @@ from loyalty.store import verify
 from loyalty.store.parts import Insert, Update
 from loyalty.worker import cleaning
 
-NEVER_LARGE: Final = frozenset({"programme", "api_key", "alembic_version", "rule_draft", "rule_version"})
+NEVER_LARGE: Final = frozenset({"programme", "api_key", "alembic_version", "rule_draft", "rule_version", "channel"})
 """Tables that do not grow with what members do. All others are taken to."""
 BY_ANY_KEY: Final = frozenset({"bucket", "programme_id"})
 """Columns that lead to a whole programme, or to its 256th part: no way to find a row."""

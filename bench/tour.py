@@ -5,6 +5,7 @@ add the request, the round of the worker or the read that brings it.
 """
 
 import asyncio
+import json
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +18,9 @@ from bench.ground import TOP_TIER
 from bench.rules import publish_at_once
 from loyalty.api.app import create_app
 from loyalty.api.service import Service
+from loyalty.channels import tmall
+from loyalty.channels.messages import Received
+from loyalty.channels.reading import CHINA
 from loyalty.config import Settings
 from loyalty.domain.bounds import MAX_POINTS
 from loyalty.domain.claims import ReferenceKey
@@ -77,6 +81,15 @@ class _Client:
         headers = {**self._headers(), "Idempotency-Key": secrets.token_hex(8)}
         return self._found(await self._http.request(method, path, json=body or {}, params=params, headers=headers))
 
+    async def signed(self, path: str, body: Any, secret: str) -> None:
+        """A message of Tmall's; some are to be sent again."""
+        content = json.dumps(body).encode()
+        query = {"timestamp": f"{datetime.now(CHINA):%Y-%m-%d %H:%M:%S}"}
+        received = Received("", query, {}, content)
+        query = {**query, "sign": tmall.sign(received, secret)}
+        answer = await self._http.post(path, params=query, content=content)
+        assert answer.status_code in (200, 503), answer.text
+
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token}"}
 
@@ -113,6 +126,7 @@ async def _write(service: Service, programme: Programme, till: _Client, second: 
     """Every verb; the member that did it all."""
     member, other = [(await _enrol(till)) for _ in range(2)]
     await _come_too_early(till)
+    await _by_channels(service, till)
     await _change_hands(till, member, other)
     await _redeem_by_force(till, second, other)
     now = step_of(datetime.now(UTC))
@@ -166,6 +180,30 @@ async def _merge(till: _Client, survivor: str) -> None:
     await till.post(f"/v1/members/{survivor}/merge", {"member": {"id": twice}, "reason": "tour"})
     await till.post("/v1/returns", {"accrual": {"entry": sale["entry"]["id"]}, "full": True, **_origin()})
     await till.post(f"/v1/members/{twice}/unmerge", {"reason": "tour"})
+
+
+async def _by_channels(service: Service, till: _Client) -> None:
+    """A platform is connected, tells of somebody, and shows something else than they have."""
+    name = f"tour-{secrets.token_hex(8)}"
+    connected = await till.post("/v1/channels", {"name": name, "adapter": "tmall", "secret": "what it signs with"})
+    await till.post(f"/v1/channels/{name}", {"points_per_unit": 2}, method="PATCH")
+    await till.get("/v1/channels", limit=PAGE)
+    await till.get(f"/v1/channels/{name}")
+    service.inbound.connections.forget()
+    for message, body in (
+        ("points", {"record_id": 1, "ouid": "t-1", "point": 50, "type": 0}),
+        ("register", {"ouid": "t-2"}),
+        ("points", {"record_id": 2, "ouid": "t-2", "point": 50, "type": 0}),
+        ("points", {"record_id": 3, "ouid": "t-2", "point": 9, "type": 1}),
+        ("points", {"record_id": 4, "ouid": "nobody", "point": 9, "type": 1}),
+    ):
+        await till.signed(f"{connected['path']}{message}", body, "what it signs with")
+    for points in (7, 8, 20):
+        copy = {"identity": {"type": "ouid", "value": "t-2"}, "as_of": datetime.now(UTC).isoformat(), "points": points}
+        said = await till.post(f"/v1/channels/{name}/drift", {"copies": [copy]})
+        if (difference := said["results"][0]["body"]["difference"]) is not None:
+            await till.get(f"/v1/drift/{difference}")
+        await till.get(f"/v1/channels/{name}/drift", limit=PAGE)
 
 
 async def _change_hands(till: _Client, *members: str) -> None:

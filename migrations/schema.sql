@@ -120,6 +120,45 @@ CREATE TYPE public.cap_use_row AS (
 
 
 --
+-- Name: channel_change; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.channel_change AS (
+	bucket smallint,
+	name text,
+	points_master text,
+	wallet text,
+	points_per_unit integer,
+	phones_verified boolean,
+	secret bytea,
+	secret_since timestamp with time zone,
+	former_secret bytea,
+	former_until timestamp with time zone
+);
+
+
+--
+-- Name: channel_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.channel_row AS (
+	bucket smallint,
+	name text,
+	adapter text,
+	points_master text,
+	wallet text,
+	points_per_unit integer,
+	phones_verified boolean,
+	secret bytea,
+	secret_since timestamp with time zone,
+	former_secret bytea,
+	former_until timestamp with time zone,
+	connected_at timestamp with time zone,
+	connected_by text
+);
+
+
+--
 -- Name: code_use_change; Type: TYPE; Schema: public; Owner: -
 --
 
@@ -152,6 +191,39 @@ CREATE TYPE public.consent_row AS (
 	purpose text,
 	text_version text,
 	given_at timestamp with time zone
+);
+
+
+--
+-- Name: difference_change; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.difference_change AS (
+	bucket smallint,
+	id uuid,
+	status text,
+	ended_at timestamp with time zone
+);
+
+
+--
+-- Name: difference_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.difference_row AS (
+	bucket smallint,
+	id uuid,
+	channel text,
+	member_id uuid,
+	points_master text,
+	shown_points bigint,
+	shown_tier text,
+	our_points bigint,
+	our_tier text,
+	as_of timestamp with time zone,
+	found_at timestamp with time zone,
+	status text,
+	ended_at timestamp with time zone
 );
 
 
@@ -911,6 +983,31 @@ CREATE TABLE public.cap_use (
 
 
 --
+-- Name: channel; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.channel (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    name text NOT NULL,
+    adapter text NOT NULL,
+    points_master text NOT NULL,
+    wallet text NOT NULL,
+    points_per_unit integer NOT NULL,
+    phones_verified boolean NOT NULL,
+    secret bytea NOT NULL,
+    secret_since timestamp with time zone NOT NULL,
+    former_secret bytea,
+    former_until timestamp with time zone,
+    connected_at timestamp with time zone NOT NULL,
+    connected_by text NOT NULL,
+    CONSTRAINT channel_former_secret_ends CHECK ((num_nonnulls(former_secret, former_until) = ANY (ARRAY[0, 2]))),
+    CONSTRAINT channel_points_master_known CHECK ((points_master = ANY (ARRAY['ours'::text, 'channel'::text]))),
+    CONSTRAINT channel_points_per_unit_positive CHECK ((points_per_unit > 0))
+);
+
+
+--
 -- Name: code_use; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -936,6 +1033,33 @@ CREATE TABLE public.consent (
     text_version text NOT NULL,
     given_at timestamp with time zone NOT NULL,
     CONSTRAINT consent_bucket_is_of_member CHECK ((bucket = get_byte(uuid_send(member_id), 15)))
+);
+
+
+--
+-- Name: difference; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.difference (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    id uuid NOT NULL,
+    channel text NOT NULL,
+    member_id uuid NOT NULL,
+    points_master text NOT NULL,
+    shown_points bigint NOT NULL,
+    shown_tier text,
+    our_points bigint NOT NULL,
+    our_tier text,
+    as_of timestamp with time zone NOT NULL,
+    found_at timestamp with time zone NOT NULL,
+    status text NOT NULL,
+    ended_at timestamp with time zone,
+    CONSTRAINT difference_bucket_is_of_id CHECK ((bucket = get_byte(uuid_send(id), 15))),
+    CONSTRAINT difference_bucket_is_of_member CHECK ((bucket = get_byte(uuid_send(member_id), 15))),
+    CONSTRAINT difference_ends_once CHECK (((ended_at IS NULL) = (status = 'open'::text))),
+    CONSTRAINT difference_points_master_known CHECK ((points_master = ANY (ARRAY['ours'::text, 'channel'::text]))),
+    CONSTRAINT difference_status_known CHECK ((status = ANY (ARRAY['open'::text, 'settled'::text, 'replaced'::text])))
 );
 
 
@@ -1453,6 +1577,22 @@ ALTER TABLE ONLY public.cap_use
 
 
 --
+-- Name: channel channel_named_once; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.channel
+    ADD CONSTRAINT channel_named_once UNIQUE (programme_id, name);
+
+
+--
+-- Name: channel channel_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.channel
+    ADD CONSTRAINT channel_pkey PRIMARY KEY (bucket, programme_id, name);
+
+
+--
 -- Name: code_use code_use_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -1466,6 +1606,14 @@ ALTER TABLE ONLY public.code_use
 
 ALTER TABLE ONLY public.consent
     ADD CONSTRAINT consent_pkey PRIMARY KEY (bucket, programme_id, id);
+
+
+--
+-- Name: difference difference_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.difference
+    ADD CONSTRAINT difference_pkey PRIMARY KEY (bucket, programme_id, id);
 
 
 --
@@ -1677,6 +1825,20 @@ ALTER TABLE ONLY public.tier_step
 
 
 --
+-- Name: difference_listed; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX difference_listed ON public.difference USING btree (programme_id, channel, id) WHERE (status = 'open'::text);
+
+
+--
+-- Name: difference_open; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX difference_open ON public.difference USING btree (bucket, programme_id, member_id, channel) WHERE (status = 'open'::text);
+
+
+--
 -- Name: event_order; Type: INDEX; Schema: public; Owner: -
 --
 
@@ -1801,6 +1963,12 @@ ALTER TABLE public.book ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.cap_use ENABLE ROW LEVEL SECURITY;
 
 --
+-- Name: channel; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.channel ENABLE ROW LEVEL SECURITY;
+
+--
 -- Name: code_use; Type: ROW SECURITY; Schema: public; Owner: -
 --
 
@@ -1811,6 +1979,12 @@ ALTER TABLE public.code_use ENABLE ROW LEVEL SECURITY;
 --
 
 ALTER TABLE public.consent ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: difference; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.difference ENABLE ROW LEVEL SECURITY;
 
 --
 -- Name: draw; Type: ROW SECURITY; Schema: public; Owner: -
@@ -1906,6 +2080,13 @@ CREATE POLICY programme_wall ON public.cap_use USING ((NOT (programme_id IS DIST
 
 
 --
+-- Name: channel programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.channel USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
 -- Name: code_use programme_wall; Type: POLICY; Schema: public; Owner: -
 --
 
@@ -1917,6 +2098,13 @@ CREATE POLICY programme_wall ON public.code_use USING ((NOT (programme_id IS DIS
 --
 
 CREATE POLICY programme_wall ON public.consent USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
+-- Name: difference programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.difference USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
 
 
 --
@@ -2249,6 +2437,69 @@ GRANT UPDATE(points) ON TABLE public.cap_use TO loyalty_run;
 
 
 --
+-- Name: TABLE channel; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.channel TO loyalty_run;
+
+
+--
+-- Name: COLUMN channel.points_master; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(points_master) ON TABLE public.channel TO loyalty_run;
+
+
+--
+-- Name: COLUMN channel.wallet; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(wallet) ON TABLE public.channel TO loyalty_run;
+
+
+--
+-- Name: COLUMN channel.points_per_unit; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(points_per_unit) ON TABLE public.channel TO loyalty_run;
+
+
+--
+-- Name: COLUMN channel.phones_verified; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(phones_verified) ON TABLE public.channel TO loyalty_run;
+
+
+--
+-- Name: COLUMN channel.secret; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(secret) ON TABLE public.channel TO loyalty_run;
+
+
+--
+-- Name: COLUMN channel.secret_since; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(secret_since) ON TABLE public.channel TO loyalty_run;
+
+
+--
+-- Name: COLUMN channel.former_secret; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(former_secret) ON TABLE public.channel TO loyalty_run;
+
+
+--
+-- Name: COLUMN channel.former_until; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(former_until) ON TABLE public.channel TO loyalty_run;
+
+
+--
 -- Name: TABLE code_use; Type: ACL; Schema: public; Owner: -
 --
 
@@ -2267,6 +2518,27 @@ GRANT UPDATE(step) ON TABLE public.code_use TO loyalty_run;
 --
 
 GRANT SELECT,INSERT ON TABLE public.consent TO loyalty_run;
+
+
+--
+-- Name: TABLE difference; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.difference TO loyalty_run;
+
+
+--
+-- Name: COLUMN difference.status; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(status) ON TABLE public.difference TO loyalty_run;
+
+
+--
+-- Name: COLUMN difference.ended_at; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(ended_at) ON TABLE public.difference TO loyalty_run;
 
 
 --

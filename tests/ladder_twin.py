@@ -48,7 +48,8 @@ class Walker:
                 self.move(best[-1] if self.ladder.up_steps == Steps.ALL else best[0], self.calendar.day_start(today))
                 return
         judged = today - timedelta(days=self.ladder.grace_days)
-        if self.place and self.ladder.down != Down.NEVER and self.is_an_end(judged):
+        reached = self.joined if self.since is None else self.calendar.business_date(self.since)
+        if self.place and self.ladder.down != Down.NEVER and self.is_an_end(judged) and judged > reached:
             ends = [judged, *self.ends_after(judged, self.period(today - DAY)[1])]
             if not any(self.keeps(self.place, end) for end in ends):
                 ends = [judged, *self.ends_after(judged, self.period(today)[1])]

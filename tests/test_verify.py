@@ -69,6 +69,7 @@ async def test_an_untouched_history_is_sound(database: Database, history: Progra
         "adjustment",
         "parked_event",
         "review",
+        "difference",
         "person",
         "consent",
         "cap_use",

@@ -26,6 +26,7 @@ A_FORCED_ONE = {"member": MEMBER, "points": 700, **FACT, "source": "pos-offline"
 A_BASE = {"kind": "base", "id": "base", "wallet": "points", "points": 1, "per": 100}
 A_BONUS = {"kind": "bonus", "id": "big", "wallet": "points", "points": 50, "when": "order.net_spend > 5000"}
 AN_EARLY_RETURN = {"accrual": {**FACT, "source": "late"}, "full": True, **FACT}
+A_CHANNEL = {"name": "fuzz", "adapter": "tmall", "secret": "what it signs with"}
 FROM_A_MEMBER: dict[str, tuple[dict[str, Any], ...]] = {
     "POST /v1/accruals": (AN_ORDER, {**AN_ORDER, "source": "late"}),
     "POST /v1/accruals/bulk": ({"items": [AN_ORDER, {**AN_ORDER, "source": "bulk"}]},),
@@ -40,6 +41,7 @@ FROM_A_MEMBER: dict[str, tuple[dict[str, Any], ...]] = {
     "POST /v1/accruals/preview": (AN_ORDER,),
     "POST /v1/earning-rules": ({"rules": [A_BASE]}, {"rules": [A_BASE, A_BONUS]}),
     "POST /v1/members/resolve": ({"member": MEMBER},),
+    "POST /v1/channels": (A_CHANNEL,),
     "POST /v1/members/{id}/identities": (
         {"identity": {"channel": "fuzz", "type": "id", "value": "$response.body#/id"}},
         {"identity": {"channel": "fuzz", "type": "other id", "value": "$response.body#/id"}},
@@ -59,6 +61,14 @@ A_REASSIGNMENT = {
     "source": "fuzz",
     "reference": "$response.body#/entry/id",
 }
+OF_A_CHANNEL: dict[str, dict[str, Any]] = {
+    "PATCH /v1/channels/{id}": {"points_per_unit": 10, "points_master": "channel"},
+    "POST /v1/channels/{id}/secret": {"secret": "what it signs with next", "former_until": "2100-01-01T00:00:00Z"},
+    "POST /v1/channels/{id}/drift": {
+        "copies": [{"identity": {"type": "id", "value": "1"}, "as_of": "2026-01-01T00:00:00Z", "points": 7}]
+    },
+}
+"""What a channel may be asked for once it is connected."""
 A_PUBLICATION = {"effective_from": "2100-01-01T00:00:00Z"}
 MORE_LINKS: tuple[tuple[str, str, str, str, dict[str, str]], ...] = (
     ("/v1/members", "201", "/id", "PATCH /v1/members/{id}", {}),
@@ -148,6 +158,10 @@ def with_bodies(document: dict[str, Any]) -> dict[str, Any]:
         link_with_body("/v1/accruals", 0, target, A_RETURN)
     link_with_body("/v1/accruals", 0, "POST /v1/reassignments", A_REASSIGNMENT)
     link_with_body("/v1/earning-rules", 0, "POST /v1/earning-rules/{id}/publish", A_PUBLICATION)
+    for target, body in OF_A_CHANNEL.items():
+        of_its_name = {"id": "$response.body#/name"}
+        merged = {"x-schemathesis": {"merge_body": False}}
+        link("/v1/channels", "201", target, target, parameters=of_its_name, requestBody=body, **merged)
     for source, status, place, target, more in MORE_LINKS:
         link(source, status, target, target, parameters={"id": f"$response.body#{place}", **more})
     return found

@@ -238,20 +238,9 @@ def named(member: Mapping[str, Any]) -> dict[str, Any]:
 
 TABLES = (
     *("member", "entry", "posting", "lot", "draw", "book", "hold", "reversal", "adjustment", "reference"),
-    *(
-        "identity",
-        "person",
-        "consent",
-        "event",
-        "net_spend",
-        "tier_count",
-        "tier_grant",
-        "tier_step",
-        "replay",
-        "parked_event",
-        "review",
-    ),
-    *("merge", "rule_draft", "rule_version", "cap_use", "code_use"),
+    *("identity", "person", "consent", "event", "net_spend", "tier_step", "replay", "parked_event", "review"),
+    *("rule_draft", "rule_version", "cap_use", "code_use", "channel", "difference"),
+    *("tier_count", "tier_grant", "merge"),
 )
 """Everything that a write may touch."""
 _DIGESTS = " union all ".join(

@@ -35,6 +35,8 @@ from tests.api.conftest import (
 
 EVERYONE = ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/{name}")
 """What is told without a key."""
+SIGNED = ("/v1/inbound/{programme}/{channel}/{message}",)
+"""What bears no key, but a platform's signature: see `tests/channels`."""
 
 ROUTES = {
     ("POST", "/v1/members"): "members:write",
@@ -68,6 +70,14 @@ ROUTES = {
     ("POST", "/v1/accruals/bulk"): "accruals:write",
     ("POST", "/v1/redemptions"): "redemptions:write",
     ("GET", "/v1/ledger/trial-balance"): "ledger:read",
+    ("GET", "/v1/channels"): "channels:read",
+    ("POST", "/v1/channels"): "channels:write",
+    ("GET", "/v1/channels/{id}"): "channels:read",
+    ("PATCH", "/v1/channels/{id}"): "channels:write",
+    ("POST", "/v1/channels/{id}/secret"): "channels:write",
+    ("GET", "/v1/channels/{id}/drift"): "drift:read",
+    ("POST", "/v1/channels/{id}/drift"): "drift:write",
+    ("GET", "/v1/drift/{id}"): "drift:read",
     ("POST", "/v1/redemptions/{id}/refund"): "redemptions:write",
     ("POST", "/v1/holds"): "redemptions:write",
     ("GET", "/v1/holds/{id}"): "members:read",
@@ -110,9 +120,14 @@ def served(app: FastAPI) -> Iterator[tuple[str, str, Any]]:
 def test_every_route_asks_for_a_scope_or_is_for_everyone(app: FastAPI) -> None:
     found = {(method, path): route for method, path, route in served(app)}
     asked = {
-        place: (route.openapi_extra or {}).get("x-scope") for place, route in found.items() if place[1] not in EVERYONE
+        place: (route.openapi_extra or {}).get("x-scope")
+        for place, route in found.items()
+        if place[1] not in EVERYONE + SIGNED
     }
     assert asked == ROUTES
+
+
+A_COPY = {"identity": {"type": "ouid", "value": "t-1"}, "as_of": "2026-01-01T00:00:00Z", "points": 1}
 
 
 def sample(method: str, path: str, member: dict[str, Any], entry: str) -> tuple[str, bytes | None]:
@@ -139,12 +154,20 @@ def sample(method: str, path: str, member: dict[str, Any], entry: str) -> tuple[
         "/v1/earning-rules": {"rules": [{"kind": "base", "id": "b", "wallet": "points", "points": 1, "per": 100}]},
         "/v1/earning-rules/{id}/publish": {"effective_from": "2030-01-01T00:00:00Z"},
         "/v1/accruals/preview": an_order(member),
+        "/v1/channels": {"name": "tmall", "adapter": "tmall", "secret": "what it signs with"},
+        "/v1/channels/{id}": {"points_per_unit": 10},
+        "/v1/channels/{id}/secret": {"secret": "what it signs with next"},
+        "/v1/channels/{id}/drift": {"copies": [A_COPY]},
     }
     bodies["/v1/transfers"].pop("member")
     bodies["/v1/returns/reserve"] = bodies["/v1/returns"]
     prefixes = {"redemptions": "red", "holds": "hld", "returns": "rsv", "adjustments": "adj", "entries": "ent"}
-    prefix = {**prefixes, "parked": "prk", "reviews": "rev", "earning-rules": "erl"}.get(path.split("/")[2])
+    prefix = {**prefixes, "parked": "prk", "reviews": "rev", "earning-rules": "erl", "drift": "dif"}.get(
+        path.split("/")[2]
+    )
     id_ = f"{prefix}_{entry.removeprefix('ent_')}" if prefix else member["id"]
+    if path.startswith("/v1/channels"):
+        id_ = "tmall"
     queries = {
         "/v1/entries": "?source=crm&reference=R-1",
         "/v1/analytics/tier-transitions": "?from=2026-11-01&to=2026-11-30",
@@ -199,10 +222,11 @@ async def test_a_programme_sees_and_moves_nothing_of_another(a_shop: ShopFactory
     phone = "+8613800138000"
     member = await theirs.enrols(phone=phone)
     entry = (await theirs.gives(member, 100, reference="R-1"))["entry"]["id"]
+    accepted(await ask(theirs.client("admin"), "POST", *sample("POST", "/v1/channels", member, entry)))
     method, path = place
     answer = await ask(ours.client("admin"), method, *sample(method, path, member, entry))
     match place:
-        case ("POST", "/v1/members" | "/v1/earning-rules"):
+        case ("POST", "/v1/members" | "/v1/earning-rules" | "/v1/channels"):
             accepted(answer)
         case ("POST", "/v1/members/{id}/unmerge"):
             refused(answer, 404, "merge_not_found")
@@ -212,8 +236,15 @@ async def test_a_programme_sees_and_moves_nothing_of_another(a_shop: ShopFactory
             assert answer.json()["members"] == 0
         case ("GET", "/v1/ledger/trial-balance"):
             assert answer.json()["debit_total"] == 0
-        case ("GET", "/v1/events" | "/v1/entries" | "/v1/parked" | "/v1/reviews" | "/v1/earning-rules"):
+        case (
+            "GET",
+            "/v1/events" | "/v1/entries" | "/v1/parked" | "/v1/reviews" | "/v1/earning-rules" | "/v1/channels",
+        ):
             assert answer.json()["items"] == []
+        case (_, "/v1/drift/{id}"):
+            refused(answer, 404, "difference_not_found")
+        case (_, "/v1/channels/{id}" | "/v1/channels/{id}/secret" | "/v1/channels/{id}/drift"):
+            refused(answer, 404, "channel_not_found")
         case (_, "/v1/entries/{id}" | "/v1/entries/{id}/explanation"):
             refused(answer, 404, "entry_not_found")
         case (_, "/v1/members/{id}/code" | "/v1/members/{id}/code/image"):

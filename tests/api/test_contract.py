@@ -126,6 +126,12 @@ async def test_every_link_leads_where_it_says(shop: Shop, contract: Contract) ->
     await says("/v1/returns", a_return({"source": "pos-1", "reference": "never"}, full=True))
     await shop.redeems(member, 10_000, source="pos-offline", forced=True)
     await follow("/v1/reviews", await admin.get("/v1/reviews"))
+    await says("/v1/channels", {"name": "tmall", "adapter": "tmall", "secret": "what it signs with"})
+    ouid = {"type": "ouid", "value": "t-1"}
+    await shop.enrols(identities=[{"channel": "tmall", **ouid}])
+    copy = {"identity": ouid, "as_of": "2026-01-01T00:00:00Z", "points": 1}
+    accepted(await admin.post("/v1/channels/tmall/drift", {"copies": [copy]}))
+    await follow("/v1/channels/{id}/drift", await admin.get("/v1/channels/tmall/drift"))
     linked = [
         link
         for _, _, operation in contract.operations()

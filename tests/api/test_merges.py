@@ -286,3 +286,17 @@ async def test_whatever_happens_at_the_same_moment_is_counted_once(at: Merged) -
     assert set(said[:12]) == {201}
     assert sorted(said[12:]) == [201, 422]
     assert await at.balance(anna) == points(pending=60, available=80)
+
+
+async def test_of_two_merges_in_a_row_at_the_same_moment_one_is_refused(at: Merged) -> None:
+    """They share a batch: what the first has done, the second knows."""
+    for _ in range(5):
+        one, two, three = [await at.shop.enrols() for _ in range(3)]
+        pairs = [(one, two), (two, three)]
+        bodies = [({**WHY, "member": {"id": absorbed["id"]}}, into) for absorbed, into in pairs]
+        said = await asyncio.gather(*(at.desk.post(f"/v1/members/{into['id']}/merge", body) for body, into in bodies))
+        assert sorted(answer.status_code for answer in said) == [201, 409]
+        assert {answer.json()["code"] for answer in said if answer.status_code == 409} <= {
+            "member_absorbs",
+            "member_merged",
+        }

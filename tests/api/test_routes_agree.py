@@ -10,7 +10,18 @@ import pytest
 import pytest_asyncio
 from fastapi import APIRouter
 
-from loyalty.api import accruals, adjustments, holds, members, reassignments, redemptions, returns, reviews, transfers
+from loyalty.api import (
+    accruals,
+    adjustments,
+    holds,
+    members,
+    merges,
+    reassignments,
+    redemptions,
+    returns,
+    reviews,
+    transfers,
+)
 from loyalty.api.app import create_app
 from loyalty.api.lean import LeanRoute, StrictRoute
 from loyalty.config import Settings
@@ -27,7 +38,7 @@ VARIABLE = re.compile(
 @pytest_asyncio.fixture(loop_scope="session")
 async def strict_http(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx2.AsyncClient]:
     """The same application with every lean route replaced by a strict one."""
-    modules = (accruals, redemptions, holds, returns, transfers, adjustments, reassignments, reviews)
+    modules = (accruals, redemptions, holds, returns, transfers, adjustments, reassignments, reviews, merges)
     for module, name in (*((module, "router") for module in modules), (members, "lean")):
         monkeypatch.setattr(module, name, strict(getattr(module, name)))
     app = create_app(settings)

@@ -33,6 +33,8 @@ WHOSE = "whose an identity is, only its row says; but for the card number"
 ITS_ORDER = "only the order counts, and that the hash covers"
 TOLD_ONCE = "that somebody was enrolled, frozen or active again, and when, no other row says"
 A_DRAFT = "a draft that is not published decides nothing"
+A_SETTING = "a channel is a setting: nothing in the journal is decided by it"
+A_COPY = "what a channel showed, only its copy says; and ours as of then, whoever asks for the balance"
 FOR_A_WHILE = "an answer is kept for a while only, and is no part of the ledger"
 
 REVERSED = "of a merge that was reversed nobody reads it: the journal tells what was carried and brought back"
@@ -60,6 +62,9 @@ UNSEEN: Mapping[str, str] = {
     **{f"merge{what}": REVERSED for what in (" -", ".programme_id", ".survivor_id", ".carried")},
     "merge.merged_at": NOWHERE_ELSE,
     "code_use.*": FOR_A_WHILE,
+    "channel.*": A_SETTING,
+    **{f"difference.{name}": A_COPY for name in ("channel", "shown_points", "shown_tier", "our_points", "our_tier")},
+    **{f"difference.{name}": A_COPY for name in ("as_of", "ended_at")},
     "event.xid": "the order in which followers see it",
     "member.store": NOWHERE_ELSE,
     "replay.*": FOR_A_WHILE,
@@ -73,7 +78,7 @@ NOT_THE_LEDGERS = {"programme", "api_key", "alembic_version"}
 """Settings, keys, and where the migrations stand."""
 
 TABLES = (
-    *("cap_use", "code_use", "rule_draft", "rule_version"),
+    *("cap_use", "code_use", "rule_draft", "rule_version", "channel", "difference"),
     *("adjustment", "book", "consent", "draw", "entry", "event", "hold", "identity", "lot", "member", "net_spend"),
     *("parked_event", "person", "posting", "reference", "replay", "reversal", "review"),
     *("merge", "tier_count", "tier_grant", "tier_step"),

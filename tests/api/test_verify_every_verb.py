@@ -98,6 +98,7 @@ async def a_day_of_every_verb(shop: Shop, app: FastAPI, owner: AsyncEngine) -> S
     accepted(await desk.post(f"/v1/members/{ben['id']}/tier-grants/end", why))
     await _merged(shop)
     await _by_published_rules(shop, service)
+    await _by_a_channels_copy(shop, eve["identity"])
     return shop
 
 
@@ -130,6 +131,15 @@ async def _by_published_rules(shop: Shop, service: Service) -> None:
     assert (await shop.sells(fay, 100_00, reference="fay at last"))["points"] == 60
 
 
+async def _by_a_channels_copy(shop: Shop, identity: dict[str, Any]) -> None:
+    """A channel shows something else than there is; of one such difference it learns, and then shows what there is."""
+    admin, value = shop.client("admin"), {"type": "ouid", "value": identity["value"]}
+    accepted(await admin.post("/v1/channels", {"name": "tmall", "adapter": "tmall", "secret": "s" * 16}))
+    for points in (999, 0, 998):
+        copy = {"identity": value, "as_of": datetime.now(UTC).isoformat(), "points": points}
+        accepted(await admin.post("/v1/channels/tmall/drift", {"copies": [copy]}))
+
+
 async def _over(owner: AsyncEngine, parked: str) -> None:
     """The time of the parked event is over."""
     async with owner.begin() as connection:
@@ -144,6 +154,7 @@ async def test_a_day_of_every_verb_is_sound(day: Shop, app: FastAPI) -> None:
     assert report.checked["reversal"] == 4
     assert report.checked["parked_event"] == 5
     assert report.checked["review"] == 4
+    assert report.checked["difference"] == 2
 
 
 async def test_corrections_of_a_programme_with_a_clock_of_its_own_are_sound(a_shop: ShopFactory, app: FastAPI) -> None:

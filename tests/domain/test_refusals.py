@@ -5,6 +5,7 @@ from loyalty.domain.refusals import InsufficientPoints, Refusal, vocabulary
 FROZEN = """
     adjustment_decided
     amount_out_of_range
+    channel_connected
     card_number_stays
     currency_not_accepted
     dates_contradict
@@ -44,8 +45,10 @@ FROZEN = """
 """
 CURABLE = """
     adjustment_not_found
+    channel_not_found
     code_not_valid
     code_used
+    difference_not_found
     entry_not_found
     hold_not_found
     identity_conflict

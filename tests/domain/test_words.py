@@ -5,7 +5,9 @@ from enum import StrEnum
 import pytest
 
 from loyalty.domain.adjustments import Decision
+from loyalty.domain.channels import PointsMaster
 from loyalty.domain.claims import ReferenceKind
+from loyalty.domain.drift import DifferenceStatus, Verdict
 from loyalty.domain.events import OF_ENTRIES, EventType
 from loyalty.domain.holds import HoldStatus
 from loyalty.domain.identities import RESERVED_CHANNELS
@@ -18,7 +20,7 @@ from loyalty.domain.reviews import ReviewKind, ReviewStatus
 @pytest.mark.parametrize(
     ("words", "published"),
     [
-        (Status, "active earn_only frozen closed"),
+        (Status, "active earn_only frozen closed merged"),
         (LotState, "pending available"),
         (HoldStatus, "open captured released expired"),
         (ReferenceKind, "accrual redemption hold return refund adjustment transfer reassignment"),
@@ -26,10 +28,13 @@ from loyalty.domain.reviews import ReviewKind, ReviewStatus
         (ParkedStatus, "waiting cured refused lapsed"),
         (ReviewKind, "redemption.not_covered parked.refused parked.lapsed"),
         (ReviewStatus, "open resolved"),
+        (PointsMaster, "ours channel"),
+        (Verdict, "agrees rounded later_entries differs"),
+        (DifferenceStatus, "open settled replaced"),
         (
             EventType,
             "member.enrolled member.status_changed member.closed member.identity_bound member.identity_unbound"
-            " member.tier_changed adjustment.awaiting_approval redemption.not_covered",
+            " member.tier_changed adjustment.awaiting_approval redemption.not_covered channel.balance_differs",
         ),
     ],
 )

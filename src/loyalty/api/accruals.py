@@ -1,7 +1,6 @@
 """Accruals: an order that earns by rule, or explicit points with a reason; one, or a thousand in a call."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -9,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import Discriminator, Field, Tag, model_validator
 from starlette.responses import Response
 
-from loyalty.api import answers, parked, problems
+from loyalty.api import answers, bulk, parked, problems
 from loyalty.api.access import ACCRUALS_WRITE
 from loyalty.api.answers import Answer, ProblemAnswer, WriteAnswer, to_json
 from loyalty.api.bodies import (
@@ -31,12 +30,10 @@ from loyalty.api.bodies import (
 from loyalty.api.documented import KEY_PER_ITEM, writes
 from loyalty.api.lean import Call, Calling, LeanRoute
 from loyalty.api.parked import ParkedAnswer
-from loyalty.api.problems import Problem
 from loyalty.api.service import new_fact, wall_clock
 from loyalty.api.writing import (
     claim_of,
     is_dry_run,
-    learn,
     named_or_awaited,
     replayed_or_refused,
     submission,
@@ -53,13 +50,9 @@ from loyalty.domain.parked import AskedPoints, ParkedEvent
 from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import FieldRequired, MemberNotFound
 from loyalty.domain.terms import Term
-from loyalty.operations import door
 from loyalty.operations.accrue import Accrued, Grant, Purchase
 from loyalty.operations.command import Command, Receipt
-from loyalty.operations.door import Submission
-from loyalty.operations.lanes import Overloaded
 from loyalty.operations.park import Park
-from loyalty.operations.retry import Unavailable
 
 router = APIRouter(tags=["accruals"], route_class=LeanRoute)
 
@@ -218,12 +211,10 @@ async def accrue(call: Calling, body: AccrualBody) -> Response:
 )
 async def accrue_in_bulk(call: Calling, body: BulkBody) -> Response:
     """Each item has a key of its own (its source, reference and kind by default): a retry replays item by item."""
-    if len(body.items) > call.service.lanes.room():
-        raise Problem("overloaded", "There is no room for all of the items; none was taken.")
+    bulk.check_room(call, len(body.items))
     dry_run = is_dry_run(call)
-    results = await _decided(call, body.items, dry_run)
-    parts = (b'{"status":%d,"body":%b}' % result for result in results)
-    return Response(b'{"results":[' + b",".join(parts) + b"]}", media_type="application/json")
+    asks = await asyncio.gather(*(_item(call, item, dry_run) for item in body.items))
+    return await bulk.answered(call, asks, again=lambda place: _item(call, body.items[place], dry_run))
 
 
 def command_of(programme: Programme, body: OrderBody | GrantBody, found: MemberId | Identity, at: datetime) -> Command:
@@ -283,7 +274,7 @@ def printed(programme: Programme, earned: int, term: Term, available: int) -> di
     }
 
 
-async def _item(call: Call, item: BulkOrderBody | BulkGrantBody, dry_run: bool) -> Submission | tuple[int, bytes]:
+async def _item(call: Call, item: BulkOrderBody | BulkGrantBody, dry_run: bool) -> bulk.Ask:
     """The item as the door takes it, or its refusal when its member is unknown."""
     programme = call.caller.programme
     if item.source in programme.restarting_sources and item.occurred_at is None and item.idempotency_key is None:
@@ -307,39 +298,3 @@ async def _item(call: Call, item: BulkOrderBody | BulkGrantBody, dry_run: bool) 
     except MemberNotFound as refusal:
         answer = await replayed_or_refused(call, claim, refusal)
         return answer.status, answer.body
-
-
-async def _decided(
-    call: Call, items: Sequence[BulkOrderBody | BulkGrantBody], dry_run: bool
-) -> list[tuple[int, bytes]]:
-    """Every item's answer, in the order of the items. Whose member turned out to be merged is asked once more."""
-    asks = await asyncio.gather(*(_item(call, item, dry_run) for item in items))
-    results = await _in_order(call, asks)
-    merged = [n for n, one in enumerate(results) if isinstance(one, door.Answer) and learn(call, one.outcome)]
-    again = await _in_order(call, [await _item(call, items[n], dry_run) for n in merged]) if merged else []
-    for n, result in zip(merged, again, strict=True):
-        results[n] = result
-    return [_told(call, one) for one in results]
-
-
-async def _in_order(call: Call, asks: Sequence[Submission | tuple[int, bytes]]) -> list[Any]:
-    """What came of every item, in their order: the door's answer, an error, or what was said before the door."""
-    try:
-        waiting = call.service.lanes.submit_bulk([ask for ask in asks if isinstance(ask, Submission)])
-    except Overloaded as error:
-        raise Problem("overloaded", f"{error} None of the items was taken.") from None
-    decided = iter(await asyncio.gather(*waiting, return_exceptions=True))
-    return [next(decided) if isinstance(ask, Submission) else ask for ask in asks]
-
-
-def _told(call: Call, result: Any) -> tuple[int, bytes]:
-    """One item's status and body; one that failed disturbs no other."""
-    if isinstance(result, door.Answer):
-        return result.status, result.body
-    if isinstance(result, tuple):
-        status, body = result
-        return status, body
-    code = "unavailable" if isinstance(result, Unavailable | Overloaded) else "internal_error"
-    status, title = problems.TITLES[code]
-    detail = "The item could not be decided; whether it took effect, its key tells."
-    return status, problems.body_of(status, code, title, detail, {}, call.request_id)

@@ -152,7 +152,8 @@ def parse_id(prefix: str, text: str) -> str:
     return digits
 
 
-def _not_ours(channel: str) -> str:
+def not_ours(channel: str) -> str:
+    """Raises ValueError for what no channel may be called."""
     if channel in RESERVED_CHANNELS:
         raise ValueError("is reserved: use the field `number` or `phone` instead")
     return channel
@@ -161,7 +162,7 @@ def _not_ours(channel: str) -> str:
 class Channelled(Body):
     """What a channel knows the member by."""
 
-    channel: Annotated[Label, Field(min_length=1, max_length=32, examples=["wechat"]), AfterValidator(_not_ours)]
+    channel: Annotated[Label, Field(min_length=1, max_length=32, examples=["wechat"]), AfterValidator(not_ours)]
     type: Annotated[Label, Field(min_length=1, max_length=32, examples=["openid"])]
     value: Annotated[Label, Field(min_length=1, max_length=256, examples=["oX1"])]
 

@@ -56,6 +56,9 @@ LINKS = (
     Link("POST /v1/adjustments", "202", "/adjustment", "POST /v1/adjustments/{id}/reject"),
     Link("POST /v1/earning-rules", "201", "/id", "GET /v1/earning-rules/{id}"),
     Link("POST /v1/earning-rules", "201", "/id", "POST /v1/earning-rules/{id}/publish"),
+    Link("POST /v1/channels", "201", "/name", "GET /v1/channels/{id}"),
+    Link("POST /v1/channels", "201", "/name", "GET /v1/channels/{id}/drift"),
+    Link("GET /v1/channels/{id}/drift", "200", "/items/0/difference", "GET /v1/drift/{id}"),
     Link("GET /v1/reviews", "200", "/items/0/review", "GET /v1/reviews/{id}"),
     Link("GET /v1/reviews", "200", "/items/0/review", "POST /v1/reviews/{id}/resolve"),
 )

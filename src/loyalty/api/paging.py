@@ -10,6 +10,7 @@ import orjson
 from fastapi import Query
 
 from loyalty.api.problems import Problem
+from loyalty.domain.texts import is_plain
 
 MAX_LIMIT = 200
 
@@ -69,6 +70,13 @@ def instant(text: str) -> datetime:
 def word(text: str) -> str:
     """The name of a wallet or a state inside a cursor."""
     if not text.isascii() or not text.isidentifier():
+        raise _not_ours()
+    return text
+
+
+def label(text: str) -> str:
+    """A name that machines compare, inside a cursor."""
+    if not is_plain(text):
         raise _not_ours()
     return text
 

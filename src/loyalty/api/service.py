@@ -8,6 +8,7 @@ import uuid_utils
 
 from loyalty.api.access import Keys
 from loyalty.api.guesses import Guesses
+from loyalty.channels.inbound import Inbound
 from loyalty.config import Settings
 from loyalty.domain.ids import FactId, MemberId
 from loyalty.operations.lanes import BULK_LANES, Lanes
@@ -28,6 +29,7 @@ class Service:
     lanes: Lanes
     resolver: Resolver
     balances: BalanceReader
+    inbound: Inbound
     guesses: Guesses = field(default_factory=Guesses)
     sums: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     """Sums over a whole ledger take turns: they may take long, and tills must not wait for a connection."""
@@ -39,14 +41,16 @@ class Service:
         """The service with its connections, not yet started."""
         database = Database(settings.database_url, door_size=settings.lanes + BULK_LANES + 1)
         sealer = Sealer(settings.secret.get_secret_value().encode())
+        lanes, resolver = Lanes(database, count=settings.lanes), Resolver(database)
         return cls(
             settings=settings,
             database=database,
             sealer=sealer,
             keys=Keys(database, sealer),
-            lanes=Lanes(database, count=settings.lanes),
-            resolver=Resolver(database),
+            lanes=lanes,
+            resolver=resolver,
             balances=BalanceReader(database),
+            inbound=Inbound(database, sealer, lanes, resolver),
         )
 
 

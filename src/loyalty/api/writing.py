@@ -40,7 +40,7 @@ from loyalty.store import merges
 from loyalty.store.claims import find_replay
 
 MAX_KEY = 255
-MOST_TRIES = 3
+MOST_TRIES = 10
 """Of a command that meets with what has just changed."""
 TILLS = frozenset({"pos", "store"})
 NOBODY = "0" * 32

@@ -59,7 +59,7 @@ def dev(
     """Start everything: Postgres, migrations, a demo programme with keys, API, docs and worker.
 
     Listens on 127.0.0.1 until Ctrl-C; the data stays for the next time. The keys are printed, and kept in
-    credentials.json in the data directory.
+    credentials.json in the data directory; beside it, `env` is what other commands need (LOYALTY_ENV_FILE).
     """
     configure_logging("warning", human=True)
     try:
@@ -73,6 +73,7 @@ def dev(
             cleaner_url=urls.cleaner,
             secret=_kept_secret(data_dir / "secret"),
         )
+        _keep_environment(settings, data_dir / "env")
         relax_collector()
         uvloop.run(_prepare_and_serve(settings, data_dir, listener, basket_file))
 
@@ -160,6 +161,17 @@ def _read_json(path: Path) -> dict[str, str]:
     except ValueError:
         raise Stop(f"{path} is not JSON any more; delete it to make new ones.") from None
     return found
+
+
+def _keep_environment(settings: Settings, path: Path) -> None:
+    """Leave what other commands need beside the data: `LOYALTY_ENV_FILE=.loyalty/env loyalty verify demo`."""
+    lines = {
+        "LOYALTY_DATABASE_URL": settings.database_url,
+        "LOYALTY_MIGRATION_URL": settings.migration_url,
+        "LOYALTY_CLEANER_URL": settings.cleaner_url,
+        "LOYALTY_SECRET": settings.secret.get_secret_value(),
+    }
+    _write_private(path, "".join(f"{name}={value}\n" for name, value in lines.items()).encode())
 
 
 def _write_private(path: Path, content: bytes) -> None:

@@ -201,12 +201,15 @@ class Climber:
     def _kept_until(self, place: int, now: datetime) -> datetime | None:
         """When a place is lost unless more is counted: the first review that fails and whose grace is not over yet.
 
-        It fails for good unless a window that has begun since keeps the place again.
+        Of the reviews since the tier was reached. It fails for good unless a window that has begun since keeps the
+        place again.
         """
         if place == 0 or self.ladder.down == Down.NEVER:
             return None
         today = self.calendar.business_date(now)
-        end, last = self._end(today - timedelta(days=self.ladder.grace_days)), self._end(today)
+        within_grace = today - timedelta(days=self.ladder.grace_days)
+        end = self._end(max(within_grace, self.calendar.business_date(self.tenure.since)))
+        last = self._end(today)
         while True:  # windows yet to come are empty, and keeping costs something: one of them fails
             if not self._keeps(place, end):
                 again = next((later for later in self._ends(end, last) if self._keeps(place, later)), None)

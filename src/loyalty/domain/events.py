@@ -23,10 +23,11 @@ class EventType(StrEnum):
     TIER_CHANGED = "member.tier_changed"
     AWAITING_APPROVAL = "adjustment.awaiting_approval"
     NOT_COVERED = "redemption.not_covered"
+    BALANCE_DIFFERS = "channel.balance_differs"
 
 
 class Event(NamedTuple):
-    """Something that happened to a member. Entries, tier steps and enrolments give their own id to it."""
+    """Something that happened to a member. Entries, tier steps, enrolments and differences give their own id to it."""
 
     id: str
     member_id: MemberId

@@ -82,6 +82,16 @@ class RulesNotFound(NotFound):
     title = "No such earning rules"
 
 
+class ChannelNotFound(NotFound):
+    code = "channel_not_found"
+    title = "No such channel"
+
+
+class DifferenceNotFound(NotFound):
+    code = "difference_not_found"
+    title = "No such difference"
+
+
 class CodeNotValid(NotFound):
     code = "code_not_valid"
     title = "The member code is wrong or out of date"
@@ -259,6 +269,11 @@ class NoTierGranted(Conflict):
     code = "no_tier_granted"
     title = "No tier was given by hand"
     curable = True
+
+
+class ChannelConnected(Conflict):
+    code = "channel_connected"
+    title = "The programme is connected to such a channel"
 
 
 class RulesPublished(Conflict):

@@ -27,6 +27,7 @@ CHECKED = (
     "parked_event",
     "review",
     "event",
+    "difference",
     "identity",
     "person",
     "consent",

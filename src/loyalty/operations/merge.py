@@ -84,6 +84,7 @@ class MergeInto(NamedTuple):
         )
         entries = carry_on(draft, merge, because=self.because, business_date=self.business_date, tier=absorbed.tier)
         draft.put(MEMBERS, self.absorbed, existing(draft, self.absorbed)._replace(status=Status.MERGED.value))
+        draft.put(ABSORBS, self.survivor, True)
         tell(draft, self.absorbed, EventType.STATUS_CHANGED)
         return Receipt(self.survivor, tuple(reversed(entries)), existing(draft, self.survivor))
 

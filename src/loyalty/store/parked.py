@@ -155,6 +155,12 @@ def place_waiting(rows: Iterable[Sequence[Any]], into: State) -> None:
 # --- reading -----------------------------------------------------------------------------------------------
 
 
+async def waits(connection: AsyncConnection, programme_id: int, awaited: Awaited) -> bool:
+    """Whether any event waits for that. Locks nothing."""
+    rows = await look_up(connection, programme_id, load_waiting([awaited]))
+    return any(waiting for *_, waiting in rows)
+
+
 async def find(connection: AsyncConnection, programme_id: int, id_: FactId) -> ParkedEvent | None:
     """One parked event, outside the door. Locks nothing: only what never changes of it may be relied on."""
     found = await find_all(connection, programme_id, [id_])

@@ -41,7 +41,7 @@ JSON: Final = Plain("json")
 BOOLEAN: Final = Plain("boolean")
 
 
-def ledger_table(name: str, **columns: Plain) -> TableClause:
+def ledger_table(name: str, /, **columns: Plain) -> TableClause:
     """A table of the ledger: every one is led by its bucket and belongs to a programme."""
     outline = {"bucket": SMALLINT, "programme_id": INTEGER, **columns}
     return table(name, *(column(name_, type_) for name_, type_ in outline.items()))

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 
 import orjson
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -30,6 +31,7 @@ class Sealer:
         self._fingerprints = _derive(secret, b"loyalty fingerprint 1")
         self._codes = _derive(secret, b"loyalty member code 1")
         self._persons = AESGCM(_derive(secret, b"loyalty person 1"))
+        self._channels = AESGCM(_derive(secret, b"loyalty channel 1"))
 
     def lookup(self, channel: str, type_: str, value: str) -> bytes:
         """The blind index of an identity: equal values give equal bytes, and nobody reads them back.
@@ -56,9 +58,25 @@ class Sealer:
 
     def seal(self, member_id: MemberId, fields: Mapping[str, object]) -> bytes:
         """What is known of a person, unreadable without the secret and bound to the member's row."""
-        nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._persons.encrypt(nonce, orjson.dumps(fields), member_id.encode())
-        return KEY_ID + nonce + sealed
+        return _sealed(self._persons, orjson.dumps(fields), member_id)
+
+    def seal_secret(self, programme_id: int, channel: str, secret: str) -> bytes:
+        """What a channel signs with, unreadable without our own secret and bound to the channel's row."""
+        return _sealed(self._channels, secret.encode(), f"{programme_id} {channel}")
+
+    def open_secret(self, programme_id: int, channel: str, sealed: bytes) -> str | None:
+        """What `seal_secret` sealed. None: it was sealed under another secret of ours, or for another channel."""
+        nonce, rest = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
+        try:
+            return self._channels.decrypt(nonce, rest, f"{programme_id} {channel}".encode()).decode()
+        except InvalidTag:
+            return None
+
+
+def _sealed(key: AESGCM, content: bytes, row: str) -> bytes:
+    """The content, bound to the row that it is for."""
+    nonce = os.urandom(_NONCE_BYTES)
+    return KEY_ID + nonce + key.encrypt(nonce, content, row.encode())
 
 
 def _derive(secret: bytes, purpose: bytes) -> bytes:

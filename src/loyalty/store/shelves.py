@@ -12,8 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from loyalty.domain.adjustments import ADJUSTMENTS
 from loyalty.domain.books import BOOKS
 from loyalty.domain.caps import CAP_USE
+from loyalty.domain.channels import CHANNELS
 from loyalty.domain.claims import REFERENCES, REPLAYS
 from loyalty.domain.codes import CODE_USE
+from loyalty.domain.drift import DIFFERENCES, LAST_DIFFERENCES
 from loyalty.domain.entries import Entry
 from loyalty.domain.events import Event
 from loyalty.domain.holds import HOLDS, OPEN_HOLDS
@@ -34,8 +36,10 @@ from loyalty.store import (
     adjustments,
     books,
     caps,
+    channels,
     claims,
     codes,
+    drift,
     holds,
     identities,
     journal,
@@ -94,6 +98,7 @@ async def lock(
 _ALSO_LOCKED: tuple[tuple[Shelf[Any, Any], Callable[..., Awaitable[None]]], ...] = (
     (PARKED, parked.lock),
     (REVIEWS, reviews.lock),
+    (CHANNELS, channels.lock),
 )
 """Rows that belong to no member, so that no member's lock guards them; in this order, after the members."""
 
@@ -239,6 +244,7 @@ _WANTS = (
     _keyed(CODE_USE, codes.load, codes.place),
     _keyed(DRAFTED, rules.load_drafts, rules.place_drafts),
     _keyed(LAST_VERSIONS, rules.load_versions, rules.place_versions),
+    _keyed(LAST_DIFFERENCES, drift.load_last, drift.place_last),
 )
 
 
@@ -341,6 +347,7 @@ def _writes(batch: State, loaded: State, recorded_at: datetime) -> Iterable[Writ
     yield from claims.write_references(of(REFERENCES)[0])
     yield from identities.write(*of(IDENTITIES), seen=loaded)
     yield from rules.write(_values(of(DRAFTED))[0], _values(of(VERSIONS))[0])
+    yield from channels.write(*_values(of(CHANNELS)))
     yield from members.write(*_values(of(MEMBERS)))
     yield from books.write(*of(BOOKS))
     yield from lots.write(*_values(of(LOTS)))
@@ -349,6 +356,7 @@ def _writes(batch: State, loaded: State, recorded_at: datetime) -> Iterable[Writ
     yield from adjustments.write(*_values(of(ADJUSTMENTS)))
     yield from parked.write(*_values(of(PARKED)))
     yield from reviews.write(*_values(of(REVIEWS)))
+    yield from drift.write(*_values(of(DIFFERENCES)))
     yield from merges.write(*_values(of(MERGES)))
     yield from tiers.write(batch.own(COUNTS), loaded)
     yield from tiers.write_grants(*of(GRANTS))

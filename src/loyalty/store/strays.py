@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from loyalty.domain.channels import PointsMaster
 from loyalty.domain.claims import TAKEN_BY, ReferenceKind
 from loyalty.domain.events import OF_ENTRIES, EventType
 from loyalty.domain.identities import CARD_CHANNEL, CARD_TYPE
@@ -251,7 +252,8 @@ _CHECKS = (
         + _with("adjustment", "adjustment.member_id = x.member_id and adjustment.requested_at = x.recorded_at")
         + _with(
             "review", "review.member_id = x.member_id and review.opened_at = x.recorded_at and review.kind = x.type"
-        ),
+        )
+        + _with("difference", "difference.id = x.id"),
         wrong="member.id is null or x.sequence > member.sequence"
         f" or case when starts_with(x.type, '{OF_ENTRIES}') then entry.id is null"
         f" or x.type <> '{OF_ENTRIES}' || entry.kind"
@@ -262,6 +264,8 @@ _CHECKS = (
         f" when x.type = '{EventType.CLOSED}' then member.status <> 'closed'"
         f" when x.type = '{EventType.AWAITING_APPROVAL}' then adjustment.id is null"
         f" when x.type = '{EventType.NOT_COVERED}' then review.id is null"
+        f" when x.type = '{EventType.BALANCE_DIFFERS}' then difference.id is null"
+        " or (difference.member_id, difference.found_at) <> (x.member_id, x.recorded_at)"
         f" else x.type not in ({_OF_THEMSELVES}) end",
     ),
     Check("entry", _ID, 6, _UNTOLD, joined=_EVENT_OF_ITS_ID, wrong="event.id is null"),
@@ -296,6 +300,15 @@ _CHECKS = (
         wrong="x.status <> 'active' and not exists (select from event where event.bucket = x.bucket"
         " and event.programme_id = x.programme_id and event.member_id = x.id and event.type ="
         f" case x.status when 'closed' then '{EventType.CLOSED}' else '{EventType.STATUS_CHANGED}' end)",
+    ),
+    Check("difference", _ID, 6, "belongs to no member", joined=_ITS_MEMBER, wrong="member.id is null"),
+    Check(
+        "difference",
+        _ID,
+        6,
+        _UNTOLD,
+        joined=_EVENT_OF_ITS_ID,
+        wrong=f"x.points_master = '{PointsMaster.OURS}' and event.id is null",
     ),
     Check("person", _OF_MEMBER, 6, "belongs to no member", joined=_ITS_MEMBER, wrong="member.id is null"),
     Check("consent", _ID, 6, "belongs to no member", joined=_ITS_MEMBER, wrong="member.id is null"),

@@ -221,7 +221,9 @@ _MEMBERS = text(
     """  # noqa: S608 - only our own constants
 ).bindparams(*_KEYS, bindparam("after_member", type_=UUID), _AT_MOST)
 
-_BESIDE_OTHERS = ("adjustment", "reference", "parked_event", "review", "event", "identity", "person", "consent")
+_BESIDE_OTHERS = (
+    *("adjustment", "reference", "parked_event", "review", "event", "identity", "person", "consent", "difference"),
+)
 _COUNTS = (
     f"(select count(*) from {table} x where x.bucket = :the_bucket and x.programme_id = :{PROGRAMME})"  # noqa: S608
     for table in _BESIDE_OTHERS
