@@ -173,6 +173,30 @@ def test_a_phone_that_was_typed_at_a_till_joins_once_it_is_proven() -> None:
     assert holder(desk, OUID) == anna
 
 
+@pytest.mark.parametrize(
+    ("bought", "joins", "is_new"),
+    [
+        (None, "2026-12-31", False),
+        (None, "2027-01-02", True),
+        ("2026-06-20", "2027-06-20", False),
+        ("2026-06-20", "2027-07-02", True),
+    ],
+)
+def test_the_phone_of_somebody_who_was_away_for_long_joins_with_a_second_factor_only(
+    bought: str | None, joins: str, is_new: bool
+) -> None:
+    """It may have found another owner: the points stay where they are, and the desk decides."""
+    for second_factor in (False, True):
+        desk = Desk()
+        anna = desk.enrols("2026-01-01", identities=(CARD, PHONE), phone_proven=True)
+        if bought is not None:
+            desk.buys(anna, 10_00, bought)
+        asked = rejoining(anna, OPENID, second_factor=second_factor)
+        joined = accepted(desk.does(asked, at(joins)))
+        assert joined.said.is_new is (is_new and not second_factor)
+        assert holder(desk, PHONE) == (SOMEBODY_NEW if joined.said.is_new else anna)
+
+
 def test_joining_by_a_phone_asks_for_what_joining_asks_for() -> None:
     desk = Desk(a_programme(enrolment_requires=frozenset({"phone", "name"}), minimum_age=14))
     anna = desk.enrols(identities=(PHONE,), given=frozenset({"phone", "name"}))

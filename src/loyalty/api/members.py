@@ -52,6 +52,14 @@ class EnrolBody(Body):
 
     phone: Phone | None = None
     phone_verified: PhoneVerified = False
+    second_factor: Annotated[
+        bool,
+        Field(
+            strict=True,
+            description="Whether they have shown something else that only the member has or knows. A phone whose"
+            " member was away for long joins them to it only then: it may have found another owner.",
+        ),
+    ] = False
     name: Annotated[Text | None, Field(min_length=1, max_length=200, examples=["Li Lei"])] = None
     birthday: Annotated[Birthday | None, Field(examples=["1990-05-01"])] = None
     sex: Annotated[Text | None, Field(max_length=32)] = None
@@ -151,7 +159,8 @@ async def enrol(call: Calling, body: EnrolBody) -> Response:
 
     The consents and the other identities are then added to that member (identities take the scope `identities:write`);
     what is known of the person stays as it is. A phone whose member never proved it, and is known on some channel,
-    leaves that member: whoever has proved it joins as somebody new.
+    leaves that member: whoever has proved it joins as somebody new. So does a phone of somebody who has bought nothing
+    for long (`activity_months`), unless there is a second factor.
     """
     command = _enrolment(call, new_member_id(), body)
     if body.phone is None or not body.phone_verified:
@@ -317,6 +326,7 @@ def _enrolment(call: Call, id_: MemberId, body: EnrolBody) -> Enrol:
         given,
         body.birthday,
         body.phone_verified,
+        body.second_factor,
     )
 
 

@@ -5,14 +5,17 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import NamedTuple
 
+from loyalty.domain.calendar import add_months
 from loyalty.domain.events import Event, EventType, tell
 from loyalty.domain.identities import IDENTITIES, IDENTITIES_OF, PHONE, RESERVED_CHANNELS, Identity, bind, unbind
 from loyalty.domain.ids import MemberId
+from loyalty.domain.ladder import EVER, NET_SPEND
 from loyalty.domain.members import GENESIS, MEMBERS, Member, Status, existing
 from loyalty.domain.persons import Consent, Person, age
 from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import FieldRequired, IdentityTaken, UnderAge
 from loyalty.domain.state import Draft, Need
+from loyalty.domain.tiers import COUNTS
 from loyalty.operations.command import Receipt
 from loyalty.operations.identify import make_known
 
@@ -38,6 +41,8 @@ class Enrol(NamedTuple):
     birthday: date | None = None
     phone_proven: bool = False
     """Whether they have shown that they hold the phone that is among the identities."""
+    second_factor: bool = False
+    """Whether they have shown something else that only the member has or knows."""
 
     def needs(self) -> tuple[Need, ...]:
         return (
@@ -89,21 +94,23 @@ class Rejoin(NamedTuple):
         return self.holder
 
     def needs(self) -> tuple[Need, ...]:
-        return (Need(MEMBERS, self.holder), Need(IDENTITIES_OF, self.holder), *self.joining.needs())
+        return (*needs_of_holder(self.holder), *self.joining.needs())
 
     def decide(self, draft: Draft, at: datetime) -> Receipt:
         """The holder is known by all of them; what is known of the person stays as it is.
 
         Unless the holder has never proven the phone and is known on a channel: that may be somebody else, who typed it.
-        Then the phone leaves the holder, whose points stay, and a new member joins with it. Raises FieldRequired,
-        UnderAge, MemberClosed, and as `bind`; IdentityTaken too where the phone is not the holder's any more.
+        Or unless the holder is dormant and there is no second factor: the phone may have found another owner. Then the
+        phone leaves the holder, whose points stay, and a new member joins with it. Raises FieldRequired, UnderAge,
+        MemberClosed, and as `bind`; IdentityTaken too where the phone is not the holder's any more.
         """
         joining = self.joining
         _check(draft.programme, joining.given, joining.birthday, at)
         phone = draft.get(IDENTITIES, self.phone)
         if phone is None or phone.member_id != self.holder:
             raise IdentityTaken("The phone is somebody else's by now.", channel=PHONE, identity_type=PHONE)
-        if not phone.proven and self._is_known_on_a_channel(draft):
+        typed = not phone.proven and self._is_known_on_a_channel(draft)
+        if typed or (not joining.second_factor and _is_dormant(draft, self.holder, at)):
             unbind(draft, self.phone, self.holder)
             tell(draft, self.holder, EventType.IDENTITY_UNBOUND)
             return joining.decide(draft, at)
@@ -117,6 +124,20 @@ class Rejoin(NamedTuple):
     def _is_known_on_a_channel(self, draft: Draft) -> bool:
         theirs = draft.get(IDENTITIES_OF, self.holder) or ()
         return any(identity.channel not in RESERVED_CHANNELS for identity in theirs)
+
+
+def needs_of_holder(holder: MemberId) -> tuple[Need, ...]:
+    """What has to be known of whose the phone is."""
+    return (Need(MEMBERS, holder), Need(IDENTITIES_OF, holder), Need(COUNTS, (holder, EVER)))
+
+
+def _is_dormant(draft: Draft, member_id: MemberId, at: datetime) -> bool:
+    """Whether the member has neither joined nor bought anything for so long that the programme calls it lapsed."""
+    calendar = draft.programme.calendar
+    *_, border = draft.programme.activity.borders(calendar.business_date(at))
+    bought = draft.get(COUNTS, (member_id, NET_SPEND)) or ()
+    is_old = existing(draft, member_id).enrolled_at < calendar.day_start(border)
+    return is_old and not any(add_months(first, 1) > border for first, _ in bought)
 
 
 def _check(programme: Programme, given: frozenset[str], birthday: date | None, at: datetime) -> None:

@@ -10,7 +10,7 @@ from loyalty.domain.members import MEMBERS, existing
 from loyalty.domain.refusals import IdentityTaken
 from loyalty.domain.state import Draft, Need
 from loyalty.operations.command import Receipt
-from loyalty.operations.enrol import Enrol, Enrolled, Rejoin
+from loyalty.operations.enrol import Enrol, Enrolled, Rejoin, needs_of_holder
 from loyalty.operations.identify import make_known
 
 
@@ -32,7 +32,7 @@ class Join(NamedTuple):
     def needs(self) -> tuple[Need, ...]:
         if self.holder is None:
             return self.joining.needs()
-        return (Need(MEMBERS, self.holder), Need(IDENTITIES_OF, self.holder), *self.joining.needs())
+        return (*needs_of_holder(self.holder), *self.joining.needs())
 
     def decide(self, draft: Draft, at: datetime) -> Receipt:
         """The member is known by the channel's own identity, and by all else that nothing speaks against.
