@@ -19,9 +19,15 @@ from loyalty.domain.merges import Merge, carried
 from loyalty.domain.programme import Programme
 from loyalty.domain.returns import Plan, ReturnedLine, bought, bought_on, is_purchase, with_plan
 from loyalty.domain.reversals import Done, counted
-from loyalty.domain.tiers import Count, counts_of_points, counts_of_purchase, counts_of_ripe
+from loyalty.domain.tiers import Count
 from loyalty.operations.findings import Report
-from loyalty.operations.replayed_tiers import ReplayedTiers
+from loyalty.operations.replayed_tiers import (
+    ReplayedTiers,
+    counts_of_points,
+    counts_of_return,
+    counts_of_sale,
+    counts_told,
+)
 from loyalty.store.journal import EntryRows, LotRow
 from loyalty.store.verify import MemberRows
 
@@ -123,13 +129,13 @@ class Replay:
         if is_purchase(entry):
             self._spend(entry)
         elif entry.kind in (Kind.RETURN, Kind.REASSIGN):
-            self._tiers.take_back(entry, _counts_of_return(entry))
+            self._tiers.take_back(entry, counts_of_return(entry))
         elif entry.kind == Kind.TIER:
-            self._grant_tier(entry)
+            self._tiers.grant(entry)
         elif entry.kind in (Kind.MERGE, Kind.UNMERGE):
             self._merge(entry)
         else:
-            self._tiers.earn(entry, self._counts_of_points(entry))
+            self._tiers.earn(entry, counts_of_points(self._programme, entry))
 
     def compare(self) -> None:
         """Compare what the history came to with what is kept of the member."""
@@ -346,39 +352,14 @@ class Replay:
         if last is not None:
             self._effective_at = max(self._effective_at, last)
 
-    def _grant_tier(self, entry: Entry) -> None:
-        stored = _calculation(entry)
-        until = stored["until"] and datetime.fromisoformat(stored["until"])
-        self._tiers.grant(entry, stored["tier"], until=until, locked=stored["locked"])
-
     def _merge(self, entry: Entry) -> None:
         """Either side of a merge, of its reversal, or of what was carried on or called back between."""
         stored = _calculation(entry)
-        if "counts" not in stored:
-            return  # called back for a moment: points alone
-        counts, gives = _counts(stored["counts"]), "to" in stored
-        if entry.kind == Kind.MERGE and gives:
-            self._merged.carry(stored["to"], entry, counts)
-            self._tiers.hand_over(entry, counts)
-        elif entry.kind == Kind.MERGE:
-            self._tiers.take_over(entry, counts, stored.get("tier"))
-        elif gives:
-            self._tiers.part_with(entry, counts, stored["tier"])
-        else:
+        if entry.kind == Kind.MERGE and "to" in stored:
+            self._merged.carry(stored["to"], entry, counts_told(stored["counts"]))
+        elif entry.kind == Kind.UNMERGE and "of" in stored and "counts" in stored:
             self._merged = ReplayedMerge()
-            self._tiers.resume(entry, counts)
-
-    def _counts_of_points(self, entry: Entry) -> list[Count]:
-        """What an entry that is no purchase counts: explicit points, or those that are ripe now."""
-        ladder = self._programme.ladder
-        if entry.kind == Kind.MATURE:
-            ripe = [p for p in entry.postings if p.debit == "pending"]
-            return counts_of_ripe(ladder, day=entry.accounting_date, postings=ripe)
-        if entry.kind != Kind.EARN:
-            return []
-        points = {birth.wallet: birth.points for birth in entry.births}
-        day = self._programme.calendar.business_date(entry.occurred_at)
-        return counts_of_points(ladder, day=day, points=points, births=entry.births)
+        self._tiers.merge(entry)
 
     def _spend(self, entry: Entry) -> None:
         """A purchase counts towards net spend and tier; its stored calculation agrees with itself."""
@@ -392,10 +373,7 @@ class Replay:
             self._wrong("entry", entry, 6, f"its lines do not come to {net_spend}")
         day = bought_on(self._programme.calendar, entry)
         self._earn(entry, day)
-        counts = counts_of_purchase(
-            self._programme.ladder, day=day, net_spend=net_spend, points=calculation["points"], births=entry.births
-        )
-        self._tiers.earn(entry, counts)
+        self._tiers.earn(entry, counts_of_sale(self._programme, entry, calculation["points"]))
 
     def _earn(self, entry: Entry, day: date) -> None:
         """A purchase earned what its rules give for what is stored of it, and they looked at what was true then."""
@@ -571,17 +549,6 @@ def _of(entry: Entry) -> str:
 def _ends_by_itself(entry: Entry, hold: _Held) -> bool:
     """Whether nobody asked for the release: the hold's time was over."""
     return entry.because == NO_CAUSE and entry.occurred_at == hold.expires_at
-
-
-def _counts_of_return(entry: Entry) -> list[Count]:
-    """What a return said that it counts: its net spend, and what else the tier goes by."""
-    stored = _calculation(entry)
-    plain = [(NET_SPEND, stored["bought_on"], -stored["net_spend"])]
-    return _counts(stored.get("counts", plain))
-
-
-def _counts(stored: Iterable[tuple[str, str, int]]) -> list[Count]:
-    return [Count(metric, date.fromisoformat(day), amount) for metric, day, amount in stored]
 
 
 def _resolves(entry: Entry) -> str | None:

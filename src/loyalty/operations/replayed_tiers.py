@@ -1,18 +1,24 @@
 """One member's tier history, replayed: what its entries count, and what reviews and grants make of that."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import orjson
+
+from loyalty.domain import tiers
 from loyalty.domain.climbing import Climber, Tenure
-from loyalty.domain.entries import Entry
+from loyalty.domain.entries import Entry, Kind
 from loyalty.domain.ids import EntryId
 from loyalty.domain.ladder import NET_SPEND
 from loyalty.domain.programme import Programme
+from loyalty.domain.returns import bought_on
 from loyalty.domain.tiers import (
     Count,
     TierGrant,
     buckets,
+    counts_of_purchase,
+    counts_of_ripe,
     handed_over,
     in_force,
     resumed,
@@ -34,6 +40,10 @@ class ReplayedTiers:
         self._grant: TierGrant | None = None
         self._is_granted = False
         self._steps: list[_Step] = []
+
+    @property
+    def tier(self) -> str:
+        return self._shown.tier
 
     @property
     def has_bought(self) -> bool:
@@ -64,36 +74,35 @@ class ReplayedTiers:
         earned = self._climber().lost(entry.effective_at, was_carried=was_carried)
         self._settle_on(earned, at=entry.effective_at, entry_id=entry.id)
 
-    def grant(self, entry: Entry, tier: str | None, *, until: datetime | None, locked: bool) -> None:
-        """A tier was given by hand; or what was given is taken back where `tier` is None."""
+    def grant(self, entry: Entry) -> None:
+        """A tier was given by hand, or what was given is taken back."""
+        stored = _calculation(entry)
+        tier, until = stored["tier"], stored["until"] and datetime.fromisoformat(stored["until"])
         self._is_granted = tier is not None
         if tier is not None:
-            self._grant = TierGrant(tier, until, locked, self._earned)
+            self._grant = TierGrant(tier, until, stored["locked"], self._earned)
         self._settle_on(self._earned, at=entry.effective_at, entry_id=entry.id)
 
-    def hand_over(self, entry: Entry, counts: Sequence[Count]) -> None:
-        """The member was merged into another, and nothing counts for it any more."""
-        self._keep(one._replace(amount=-one.amount) for one in counts)
-        self._settle_on(handed_over(self._climber()), at=entry.effective_at, entry_id=entry.id)
-
-    def take_over(self, entry: Entry, counts: Sequence[Count], tier: str | None) -> None:
-        """Another was merged into the member, of that tier; or something more has come of it."""
-        now = entry.effective_at
-        was_carried = self._climber().is_carried(now)
-        self._keep(counts)
-        earned = taken_over(self._climber(), counts, now=now, tier=tier, was_carried=was_carried)
+    def merge(self, entry: Entry) -> None:
+        """Either side of a merge, of its reversal, or of what was carried on or called back between."""
+        stored = _calculation(entry)
+        if "counts" not in stored:
+            return  # called back for a moment: points alone
+        counts, gives, now = counts_told(stored["counts"]), "to" in stored, entry.effective_at
+        if entry.kind == Kind.MERGE and gives:
+            self._keep(one._replace(amount=-one.amount) for one in counts)
+            earned = handed_over(self._climber())
+        elif entry.kind == Kind.MERGE:
+            was_carried = self._climber().is_carried(now)
+            self._keep(counts)
+            earned = taken_over(self._climber(), counts, now=now, tier=stored.get("tier"), was_carried=was_carried)
+        elif gives:
+            self._keep(one._replace(amount=-one.amount) for one in counts)
+            earned = self._climber().lowered(stored["tier"], now)
+        else:
+            self._keep(counts)
+            earned = resumed(self._climber(), counts, now=now)
         self._settle_on(earned, at=now, entry_id=entry.id)
-
-    def part_with(self, entry: Entry, counts: Sequence[Count], tier: str) -> None:
-        """What another had brought counts no more."""
-        self._keep(one._replace(amount=-one.amount) for one in counts)
-        self._settle_on(self._climber().lowered(tier, entry.effective_at), at=entry.effective_at, entry_id=entry.id)
-
-    def resume(self, entry: Entry, counts: Sequence[Count]) -> None:
-        """The member is itself again."""
-        self._keep(counts)
-        earned = resumed(self._climber(), counts, now=entry.effective_at)
-        self._settle_on(earned, at=entry.effective_at, entry_id=entry.id)
 
     def differences(self) -> Iterable[tuple[str, str, str]]:
         """What differs from what is kept: the table, the row, and what is wrong with it."""
@@ -158,3 +167,40 @@ class _Step(NamedTuple):
     to_tier: str
     occurred_at: datetime
     entry_id: EntryId | None
+
+
+def counts_of_sale(programme: Programme, entry: Entry, points: Mapping[str, int]) -> list[Count]:
+    """What a purchase counts that earns so many points by wallet."""
+    day, stored = bought_on(programme.calendar, entry), _calculation(entry)
+    return counts_of_purchase(
+        programme.ladder, day=day, net_spend=stored["net_spend"], points=points, births=entry.births
+    )
+
+
+def counts_of_return(entry: Entry) -> list[Count]:
+    """What a return said that it counts: its net spend, and what else the tier goes by."""
+    stored = _calculation(entry)
+    plain = [(NET_SPEND, stored["bought_on"], -stored["net_spend"])]
+    return counts_told(stored.get("counts", plain))
+
+
+def counts_of_points(programme: Programme, entry: Entry) -> list[Count]:
+    """What an entry that is no purchase counts: explicit points, or those that are ripe now."""
+    if entry.kind == Kind.MATURE:
+        ripe = [p for p in entry.postings if p.debit == "pending"]
+        return counts_of_ripe(programme.ladder, day=entry.accounting_date, postings=ripe)
+    if entry.kind != Kind.EARN:
+        return []
+    points = {birth.wallet: birth.points for birth in entry.births}
+    day = programme.calendar.business_date(entry.occurred_at)
+    return tiers.counts_of_points(programme.ladder, day=day, points=points, births=entry.births)
+
+
+def counts_told(stored: Iterable[Sequence[Any]]) -> list[Count]:
+    """Counts as a stored calculation tells them."""
+    return [Count(metric, date.fromisoformat(day), amount) for metric, day, amount in stored]
+
+
+def _calculation(entry: Entry) -> dict[str, Any]:
+    found: dict[str, Any] = orjson.loads(entry.calculation or "{}")
+    return found
