@@ -23,6 +23,7 @@ TRIALS: Mapping[str, str] = {
     "memory": "bench.memory",
     "migration": "bench.migration",
     "reviews": "bench.reviews",
+    "what-if": "bench.what_if",
 }
 """Runs that need a ground or a length of their own, by name: the module whose `main` takes the rest of the line."""
 

@@ -48,14 +48,19 @@ async def publish_at_once(database: Database, programme: Programme, *rules: Rule
     A process that knows keys of the programme believes for some seconds that there are none: `Keys.forget`.
     """
     now = datetime.now(UTC)
-    stopped = programme._replace(fixed_now=now)
+    await publish_from(database, programme._replace(fixed_now=now), now - timedelta(seconds=1), *rules)
+
+
+async def publish_from(database: Database, stopped: Programme, effective_from: datetime, *rules: Rule) -> None:
+    """Publish rules from a moment on, be it long ago, in a programme whose clock stands still."""
+    now = datetime.now(UTC)
 
     async def said(command: Command) -> Any:
-        ask = Submission(stopped, command, Moment(new_fact(), now, now), say_nothing)
+        ask = Submission(stopped, command, Moment(new_fact(), stopped.fixed_now or now, now), say_nothing)
         [answer] = await commit(database, [ask])
         assert isinstance(answer, Answer), answer
         assert isinstance(answer.outcome, Receipt), answer.outcome
         return answer.outcome.said
 
     drafted = (await said(DraftRules(rules, None, "bench", MemberId(new_fact())))).drafted
-    await said(Publish(drafted.id, now - timedelta(seconds=1), "bench"))
+    await said(Publish(drafted.id, effective_from, "bench"))

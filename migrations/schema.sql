@@ -883,6 +883,24 @@ CREATE TYPE public.tier_step_row AS (
 );
 
 
+--
+-- Name: what_if_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.what_if_row AS (
+	id uuid,
+	draft_id uuid,
+	begins date,
+	ends date,
+	asked_at timestamp with time zone,
+	asked_by text,
+	status text,
+	done integer,
+	report json,
+	claimed_until timestamp with time zone
+);
+
+
 SET default_tablespace = '';
 
 SET default_table_access_method = heap;
@@ -1537,6 +1555,27 @@ CREATE TABLE public.tier_step (
 
 
 --
+-- Name: what_if; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.what_if (
+    programme_id integer NOT NULL,
+    id uuid NOT NULL,
+    draft_id uuid NOT NULL,
+    begins date NOT NULL,
+    ends date NOT NULL,
+    asked_at timestamp with time zone NOT NULL,
+    asked_by text NOT NULL,
+    status text NOT NULL,
+    done integer NOT NULL,
+    report json,
+    claimed_until timestamp with time zone,
+    CONSTRAINT what_if_done_within CHECK (((done >= 0) AND (done <= 256))),
+    CONSTRAINT what_if_status_known CHECK ((status = ANY (ARRAY['waiting'::text, 'running'::text, 'done'::text, 'failed'::text])))
+);
+
+
+--
 -- Name: adjustment adjustment_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -1822,6 +1861,14 @@ ALTER TABLE ONLY public.tier_grant
 
 ALTER TABLE ONLY public.tier_step
     ADD CONSTRAINT tier_step_pkey PRIMARY KEY (bucket, programme_id, id);
+
+
+--
+-- Name: what_if what_if_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.what_if
+    ADD CONSTRAINT what_if_pkey PRIMARY KEY (programme_id, id);
 
 
 --
@@ -2255,6 +2302,13 @@ CREATE POLICY programme_wall ON public.tier_step USING ((NOT (programme_id IS DI
 
 
 --
+-- Name: what_if programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.what_if USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
 -- Name: reference; Type: ROW SECURITY; Schema: public; Owner: -
 --
 
@@ -2307,6 +2361,12 @@ ALTER TABLE public.tier_grant ENABLE ROW LEVEL SECURITY;
 --
 
 ALTER TABLE public.tier_step ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: what_if; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.what_if ENABLE ROW LEVEL SECURITY;
 
 --
 -- Name: TABLE adjustment; Type: ACL; Schema: public; Owner: -
@@ -2968,6 +3028,41 @@ GRANT UPDATE(earned_until) ON TABLE public.tier_grant TO loyalty_run;
 --
 
 GRANT SELECT,INSERT ON TABLE public.tier_step TO loyalty_run;
+
+
+--
+-- Name: TABLE what_if; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.what_if TO loyalty_run;
+
+
+--
+-- Name: COLUMN what_if.status; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(status) ON TABLE public.what_if TO loyalty_run;
+
+
+--
+-- Name: COLUMN what_if.done; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(done) ON TABLE public.what_if TO loyalty_run;
+
+
+--
+-- Name: COLUMN what_if.report; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(report) ON TABLE public.what_if TO loyalty_run;
+
+
+--
+-- Name: COLUMN what_if.claimed_until; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT UPDATE(claimed_until) ON TABLE public.what_if TO loyalty_run;
 
 
 --

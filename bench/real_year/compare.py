@@ -49,11 +49,14 @@ class Comparison:
         return "\n".join([f"{compared}: {len(self.differences):,} differ", *self.differences[:SHOWN], *more])
 
 
-async def compare(database: Database, programme: Programme, file: Path, *, lookup_of: LookupOf) -> Comparison:
-    """Compare the programme, into which `file` was imported, with the independent computation."""
-    must = await asyncio.to_thread(expected_from_original, file)
+async def compare(
+    database: Database, programme: Programme, file: Path, *, lookup_of: LookupOf, must: Expected | None = None
+) -> Comparison:
+    """Compare the programme, into which `file` was imported, with the independent computation, or with another one."""
+    if must is None:
+        must = await asyncio.to_thread(expected_from_original, file)
     async with database.snapshot(programme.id) as connection:
-        members = await _members(connection, programme, must.households["household"].to_list(), lookup_of)
+        members = await members_of(connection, programme, must.households["household"].to_list(), lookup_of)
         refused = await _refused(connection, programme)
         has = await _households(connection, programme, members, must, refused)
         balance = await trial_balance(connection, programme, programme.calendar.business_date(_now(programme)))
@@ -69,7 +72,7 @@ def _now(programme: Programme) -> Any:
     return programme.fixed_now
 
 
-async def _members(
+async def members_of(
     connection: AsyncConnection, programme: Programme, households: Sequence[str], lookup_of: LookupOf
 ) -> dict[str, str]:
     """Household by member id."""
@@ -108,6 +111,7 @@ async def _households(
             "                    and s.member_id = m.id and extract(year from s.month) = :the_year), 0)::bigint"
             "  from member m left join book b"
             "    on b.bucket = m.bucket and b.programme_id = m.programme_id and b.member_id = m.id"
+            "   and b.wallet = 'points'"
             " where m.programme_id = :the_programme"
         ),
         {"the_programme": programme.id, "the_year": SPENDING_YEAR},

@@ -76,6 +76,11 @@ def expected_from_original(file: Path) -> Expected:
     return _expected(_original_purchases(facts["household"].unique()), _redemptions(facts))
 
 
+def expected_of(purchases: pl.DataFrame, file: Path) -> Expected:
+    """As `expected` of these purchases (household, occurred_at, amount, points) and of the redemptions of `file`."""
+    return _expected(purchases, _redemptions(_facts(file)))
+
+
 def _expected(purchases: pl.DataFrame, redemptions: pl.DataFrame) -> Expected:
     earnings = _earnings(purchases)
     decided = _decided(redemptions, earnings)
@@ -92,15 +97,19 @@ def _expected(purchases: pl.DataFrame, redemptions: pl.DataFrame) -> Expected:
 
 
 def _earnings(purchases: pl.DataFrame) -> pl.DataFrame:
-    """`purchases` (household, occurred_at, amount) with points, business date, matures_at and expires_at."""
+    """`purchases` (household, occurred_at, amount) with points, business date, matures_at and expires_at.
+
+    What earns by rules brings its points with it.
+    """
+    if "points" not in purchases.columns:
+        purchases = purchases.with_columns(points=pl.col("amount") // CENTS_A_POINT)
     return purchases.with_columns(
-        points=pl.col("amount") // CENTS_A_POINT,
-        business_date=_business_date(pl.col("occurred_at")),
+        business_date=business_date(pl.col("occurred_at")),
         matures_at=pl.col("occurred_at") + RETURN_WINDOW,
     ).with_columns(expires_at=_end_of_business(pl.col("business_date").dt.offset_by(LIFETIME)))
 
 
-def _business_date(instant: pl.Expr) -> pl.Expr:
+def business_date(instant: pl.Expr) -> pl.Expr:
     wall_clock = instant.dt.convert_time_zone(ZONE).dt.replace_time_zone(None)
     return (wall_clock - CUT_OVER).dt.date()
 
@@ -285,11 +294,11 @@ def _original_purchases(households: pl.Series) -> pl.DataFrame:
         .agg(amount=cents.sum(), local=pl.col("transaction_timestamp").first().cast(pl.Datetime("us")))
         .collect()
     )
-    instants = pl.Series(_instants(baskets["local"].to_list()), dtype=pl.Datetime("us", "UTC"))
-    return baskets.select("household", "amount", occurred_at=instants)
+    moments = pl.Series(instants(baskets["local"].to_list()), dtype=pl.Datetime("us", "UTC"))
+    return baskets.select("household", "amount", occurred_at=moments)
 
 
-def _instants(local: Sequence[datetime]) -> list[datetime]:
+def instants(local: Sequence[datetime]) -> list[datetime]:
     """Python's own reading of wall time (fold 0): the earlier of two instants, or onward over a gap."""
     zone = ZoneInfo(ZONE)
     return [moment.replace(tzinfo=zone).astimezone(UTC) for moment in local]

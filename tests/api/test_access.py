@@ -59,6 +59,8 @@ ROUTES = {
     ("POST", "/v1/earning-rules"): "rules:write",
     ("GET", "/v1/earning-rules/{id}"): "rules:read",
     ("POST", "/v1/earning-rules/{id}/publish"): "rules:write",
+    ("POST", "/v1/earning-rules/{id}/what-if"): "rules:write",
+    ("GET", "/v1/what-ifs/{id}"): "rules:read",
     ("POST", "/v1/accruals/preview"): "members:read",
     ("GET", "/v1/members/{id}/code"): "codes:read",
     ("GET", "/v1/members/{id}/code/image"): "codes:read",
@@ -152,6 +154,7 @@ def sample(method: str, path: str, member: dict[str, Any], entry: str) -> tuple[
         "/v1/members/{id}/identities": {"identity": {"channel": "wechat", "type": "openid", "value": "oX1"}},
         "/v1/members/resolve": {"member": named(member)},
         "/v1/earning-rules": {"rules": [{"kind": "base", "id": "b", "wallet": "points", "points": 1, "per": 100}]},
+        "/v1/earning-rules/{id}/what-if": {"from": "2026-11-01", "to": "2026-11-30"},
         "/v1/earning-rules/{id}/publish": {"effective_from": "2030-01-01T00:00:00Z"},
         "/v1/accruals/preview": an_order(member),
         "/v1/channels": {"name": "tmall", "adapter": "tmall", "secret": "what it signs with"},
@@ -162,9 +165,14 @@ def sample(method: str, path: str, member: dict[str, Any], entry: str) -> tuple[
     bodies["/v1/transfers"].pop("member")
     bodies["/v1/returns/reserve"] = bodies["/v1/returns"]
     prefixes = {"redemptions": "red", "holds": "hld", "returns": "rsv", "adjustments": "adj", "entries": "ent"}
-    prefix = {**prefixes, "parked": "prk", "reviews": "rev", "earning-rules": "erl", "drift": "dif"}.get(
-        path.split("/")[2]
-    )
+    prefix = {
+        **prefixes,
+        "parked": "prk",
+        "reviews": "rev",
+        "earning-rules": "erl",
+        "what-ifs": "wif",
+        "drift": "dif",
+    }.get(path.split("/")[2])
     id_ = f"{prefix}_{entry.removeprefix('ent_')}" if prefix else member["id"]
     if path.startswith("/v1/channels"):
         id_ = "tmall"

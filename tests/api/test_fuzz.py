@@ -79,6 +79,8 @@ OPERATIONS = [
     ("POST", "/v1/earning-rules"),
     ("GET", "/v1/earning-rules/{id}"),
     ("POST", "/v1/earning-rules/{id}/publish"),
+    ("POST", "/v1/earning-rules/{id}/what-if"),
+    ("GET", "/v1/what-ifs/{id}"),
     ("POST", "/v1/accruals/preview"),
     ("GET", "/v1/channels"),
     ("POST", "/v1/channels"),

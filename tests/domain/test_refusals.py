@@ -69,6 +69,8 @@ CURABLE = """
     review_not_found
     rules_not_found
     too_many_parked
+    too_many_what_ifs
+    what_if_not_found
 """
 """Another event can make the same request succeed, so none of these is frozen under a key."""
 

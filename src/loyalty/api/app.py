@@ -39,6 +39,7 @@ from loyalty.api import (
     statements,
     tiers,
     transfers,
+    what_ifs,
 )
 from loyalty.api.answers import ProblemAnswer
 from loyalty.api.links import add_links
@@ -79,6 +80,7 @@ def create_app(settings: Settings) -> FastAPI:
         reassignments.router,
         reviews.router,
         rules.router,
+        what_ifs.router,
         codes.router,
         inbound.router,
         channels.router,

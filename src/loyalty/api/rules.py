@@ -247,7 +247,7 @@ async def publish(call: Calling, id: str, body: PublishBody) -> Response:  # noq
     answer = await write(
         call,
         body,
-        find=_draft_id(id),
+        find=draft_id(id),
         command=lambda found, _: Publish(found, body.effective_from, call.caller.client_id),
         say=lambda receipt: (201, to_json(_shown(receipt.said, None))),
     )
@@ -270,7 +270,7 @@ async def page(call: Calling, limit: Limit = 50, cursor: Cursor = None) -> Respo
 
 @router.get("/v1/earning-rules/{id}", summary="One set of rules", **reads(RULES_READ, RulesAnswer, 404))
 async def read(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
-    wanted = await _draft_id(id)(call)
+    wanted = await draft_id(id)(call)
     programme_id = call.caller.programme.id
     async with call.service.database.snapshot(programme_id) as connection:
         found = (await rules.find_drafts(connection, programme_id, [wanted])).get(wanted)
@@ -283,7 +283,7 @@ async def read(call: Calling, id: str) -> Response:  # noqa: A002 - the path's o
     )
 
 
-def _draft_id(id_: str) -> Any:
+def draft_id(id_: str) -> Any:
     """Finds the draft that a path names; whether there is one is seen behind the door."""
 
     async def find(_: Call) -> RulesId:

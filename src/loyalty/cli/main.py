@@ -9,6 +9,7 @@ from loyalty.cli.migrate import migrate, schema
 from loyalty.cli.programme import programme
 from loyalty.cli.serve import serve
 from loyalty.cli.verify import verify
+from loyalty.cli.what_if import what_if
 from loyalty.cli.worker import worker
 
 app = typer.Typer(
@@ -23,3 +24,4 @@ for command in (dev, serve, worker, migrate, programme):
 app.command("import")(import_)
 for command in (verify, openapi, schema):
     app.command()(command)
+app.command()(what_if)

@@ -74,6 +74,8 @@ class Condition(NamedTuple):
     cost: int
     """Evaluations that it may take for the largest order."""
     evaluate: Callable[[Any], Any]
+    asks: tuple[str, ...]
+    """The same variables, in an order."""
 
 
 class Failed(Exception):
@@ -97,12 +99,32 @@ def compiled(text: str) -> Condition:
     names = frozenset(_NAME.findall(bare)) & VARIABLES.keys()
     of_lines = not names.isdisjoint(OF_THE_LINE)
     cost = (MAX_LINES if of_lines else 1) * MAX_LINES ** len(_MACRO.findall(bare))
-    return Condition(text, names, of_lines, cost, program.eval)
+    return Condition(text, names, of_lines, cost, program.eval, tuple(sorted(names)))
 
 
 def looked_at(values: Mapping[str, Any]) -> Any:
     """Values as conditions look at them."""
     return _ENVIRONMENT.Activation(dict(values))
+
+
+_answers: dict[tuple[Any, ...], bool] = {}
+"""What conditions said of values before: an answer follows from them alone."""
+_MOST_ANSWERS: Final = 100_000
+
+
+def answered(condition: Condition, values: Mapping[str, Any]) -> bool:
+    """Whether it is true of the values by name, as far as it speaks of them. Raises Failed."""
+    key = (condition.text, *(values.get(name) for name in condition.asks))
+    try:
+        known = _answers.get(key)
+    except TypeError:  # lists are told apart by nothing that is worth remembering
+        return holds(condition, looked_at(values))
+    if known is None:
+        known = holds(condition, looked_at(values))
+        if len(_answers) >= _MOST_ANSWERS:
+            _answers.clear()
+        _answers[key] = known
+    return known
 
 
 def holds(condition: Condition, values: Any) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
 
-from loyalty.domain.conditions import Failed, compiled, holds, looked_at
+from loyalty.domain.conditions import Failed, answered, compiled
 from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import CurrencyNotAccepted
 from loyalty.domain.rules import (
@@ -117,12 +117,16 @@ def earned(
     left: Sequence[Mapping[str, Any]] | None = None,
     *,
     explained: bool = False,
+    reasons: bool = True,
 ) -> Earned:
-    """What the order earns by the rules; or would, were only what is `left` of its lines all that was bought."""
+    """What the order earns by the rules; or would, were only what is `left` of its lines all that was bought.
+
+    `explained`: with what every rule did, and the `reasons` of those that did nothing.
+    """
     lines = order.lines if left is None else [line for line in left if line["amount"] or line["quantity"]]
     if rules.is_plain:
         return _plain(rules, lines)
-    return _Evaluation(rules, order, facts, lines, explained=explained).earned()
+    return _Evaluation(rules, order, facts, lines, explained=explained, reasons=reasons).earned()
 
 
 def _plain(rules: InForce, lines: Iterable[Mapping[str, Any]]) -> Earned:
@@ -140,7 +144,14 @@ class _Evaluation:
     """One order under the rules in force."""
 
     def __init__(
-        self, rules: InForce, order: Order, facts: Facts, lines: Sequence[Mapping[str, Any]], *, explained: bool
+        self,
+        rules: InForce,
+        order: Order,
+        facts: Facts,
+        lines: Sequence[Mapping[str, Any]],
+        *,
+        explained: bool,
+        reasons: bool,
     ) -> None:
         self._rules = rules
         self._order = order
@@ -149,11 +160,12 @@ class _Evaluation:
         self._whole = order.net_spend if facts.net_spend is None else facts.net_spend
         self._left = sum(line["amount"] for line in lines)
         self._values = {**facts.values, **_of_basket(rules.names, lines, self._left)}
-        self._activations: dict[int | None, Any] = {}
+        self._of_lines: dict[int, Mapping[str, Any]] = {}
         self._answers: dict[tuple[str, int | None], bool | None] = {}
         self._failures: dict[str, str] = {}
         self._proportional: dict[str, int] = {}
         self._explained = explained
+        self._reasons = reasons
         self._steps: list[Step] = []
         self._excluded = [self._excluded_from(number) for number in range(len(lines))]
 
@@ -170,7 +182,8 @@ class _Evaluation:
     ) -> None:
         """Explain what a rule did, where that is asked for."""
         if self._explained:
-            self._steps.append(Step(rule, fired, None if fired else why or self._why(rule), amount, points))
+            told = None if fired or not self._reasons else why or self._why(rule)
+            self._steps.append(Step(rule, fired, told, amount, points))
 
     def _gain(self, base: Base) -> Gain:
         """What one wallet gains: the base over the lines and their multipliers, rounded once; bonuses; caps."""
@@ -277,19 +290,20 @@ class _Evaluation:
         asked = (rule.when, number if condition.of_lines else None)
         if asked not in self._answers:
             try:
-                self._answers[asked] = holds(condition, self._activation(asked[1]))
+                self._answers[asked] = answered(condition, self._looked_at(asked[1]))
             except Failed as failure:
                 self._failures[rule.when] = str(failure)
                 self._answers[asked] = None
         answer = self._answers[asked]
         return _takes_away(rule) if answer is None else answer
 
-    def _activation(self, number: int | None) -> Any:
+    def _looked_at(self, number: int | None) -> Mapping[str, Any]:
         """The values that conditions look at, of the order and a line."""
-        found = self._activations.get(number)
+        if number is None:
+            return self._values
+        found = self._of_lines.get(number)
         if found is None:
-            of_line = {} if number is None else _of_line(self._lines[number])
-            found = self._activations[number] = looked_at({**self._values, **of_line})
+            found = self._of_lines[number] = {**self._values, **_of_line(self._lines[number])}
         return found
 
     def _why(self, rule: Rule) -> str:

@@ -72,6 +72,11 @@ class IdentityNotFound(NotFound):
     title = "The member is not known by that"
 
 
+class WhatIfNotFound(NotFound):
+    code = "what_if_not_found"
+    title = "No such what-if"
+
+
 class MergeNotFound(NotFound):
     code = "merge_not_found"
     title = "The member is not merged into another"
@@ -274,6 +279,12 @@ class NoTierGranted(Conflict):
 class ChannelConnected(Conflict):
     code = "channel_connected"
     title = "The programme is connected to such a channel"
+
+
+class TooManyWhatIfs(Conflict):
+    code = "too_many_what_ifs"
+    title = "Too many what-ifs wait"
+    curable = True
 
 
 class RulesPublished(Conflict):

@@ -8,6 +8,7 @@ return that is reserved are not left for others, for as long as it is held.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -337,6 +338,12 @@ def _left(line: Mapping[str, Any], done: Done) -> ReturnedLine:
     )
 
 
-def _stored(entry: Entry) -> dict[str, Any]:
-    stored: dict[str, Any] = orjson.loads(entry.calculation) if entry.calculation else {}
-    return stored
+def _stored(entry: Entry) -> Mapping[str, Any]:
+    return _parsed(entry.calculation) if entry.calculation else {}
+
+
+@lru_cache(maxsize=16)
+def _parsed(calculation: str) -> Mapping[str, Any]:
+    """What is stored, for the questions that are asked of one entry after the other. Nobody changes it."""
+    found: Mapping[str, Any] = orjson.loads(calculation)
+    return found

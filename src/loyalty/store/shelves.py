@@ -32,6 +32,7 @@ from loyalty.domain.reversals import REVERSALS
 from loyalty.domain.reviews import REVIEWS
 from loyalty.domain.state import Need, Shelf, State
 from loyalty.domain.tiers import COUNTS, GRANTS, HAS_BOUGHT, TierStep
+from loyalty.domain.what_ifs import UNFINISHED, WHAT_IFS
 from loyalty.store import (
     adjustments,
     books,
@@ -52,6 +53,7 @@ from loyalty.store import (
     reviews,
     rules,
     tiers,
+    what_ifs,
 )
 from loyalty.store.database import fetch_one
 from loyalty.store.parts import PROGRAMME, Load, Write, load_statement, write_statement
@@ -243,6 +245,7 @@ _WANTS = (
     _keyed(CAP_USE, caps.load, caps.place),
     _keyed(CODE_USE, codes.load, codes.place),
     _keyed(DRAFTED, rules.load_drafts, rules.place_drafts),
+    _keyed(UNFINISHED, what_ifs.load_unfinished, what_ifs.place_unfinished),
     _keyed(LAST_VERSIONS, rules.load_versions, rules.place_versions),
     _keyed(LAST_DIFFERENCES, drift.load_last, drift.place_last),
 )
@@ -346,6 +349,7 @@ def _writes(batch: State, loaded: State, recorded_at: datetime) -> Iterable[Writ
     yield from claims.write_replays(of(REPLAYS)[0], recorded_at)
     yield from claims.write_references(of(REFERENCES)[0])
     yield from identities.write(*of(IDENTITIES), seen=loaded)
+    yield from what_ifs.write(_values(of(WHAT_IFS))[0])
     yield from rules.write(_values(of(DRAFTED))[0], _values(of(VERSIONS))[0])
     yield from channels.write(*_values(of(CHANNELS)))
     yield from members.write(*_values(of(MEMBERS)))

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loyalty.domain.adjustments import Adjustment
 from loyalty.domain.books import ACCOUNTS, Book
+from loyalty.domain.entries import Entry
 from loyalty.domain.ids import BUCKETS, EntryId, MemberId
 from loyalty.domain.ladder import NET_SPEND
 from loyalty.domain.members import Member
@@ -17,7 +18,7 @@ from loyalty.domain.tiers import TierGrant, TierStep
 from loyalty.store import adjustments, members, merges
 from loyalty.store.journal import WHOLE_ENTRY, Beside, EntryRows, hex_of, whole_entry
 from loyalty.store.parts import PROGRAMME
-from loyalty.store.schema import BIGINT, INTEGER, SMALLINT, UUID
+from loyalty.store.schema import BIGINT, INTEGER, SMALLINT, TEXT, UUID
 from loyalty.store.tiers import grant_from_row
 
 ENTRIES_AT_A_TIME: Final = 2_000
@@ -70,6 +71,31 @@ async def entries(connection: AsyncConnection, programme_id: int, bucket: int) -
         if len(rows) < ENTRIES_AT_A_TIME:
             return
         member_id, sequence = rows[-1].entry.member_id, rows[-1].entry.sequence
+
+
+async def entries_of_kinds(
+    connection: AsyncConnection, programme_id: int, bucket: int, kinds: Sequence[str]
+) -> AsyncIterator[Sequence[Entry]]:
+    """As `entries`, of some kinds only, and without what is kept beside them."""
+    member_id, sequence = _BEFORE_ALL, 0
+    while True:
+        found = await connection.execute(
+            _ENTRIES_OF_KINDS,
+            {
+                "the_bucket": bucket,
+                PROGRAMME: programme_id,
+                "the_kinds": list(kinds),
+                "after_member": member_id,
+                "after_sequence": sequence,
+                "at_most": ENTRIES_AT_A_TIME,
+            },
+        )
+        rows = [whole_entry(row).entry for row in found]
+        if rows:
+            yield rows
+        if len(rows) < ENTRIES_AT_A_TIME:
+            return
+        member_id, sequence = rows[-1].member_id, rows[-1].sequence
 
 
 async def members_of(
@@ -184,6 +210,23 @@ _ENTRIES = text(
     """  # noqa: S608 - only our own constants
 ).bindparams(
     *_KEYS,
+    bindparam("after_member", type_=UUID),
+    bindparam("after_sequence", type_=BIGINT),
+    _AT_MOST,
+)
+
+_ENTRIES_OF_KINDS = text(
+    f"""
+    select {WHOLE_ENTRY}
+      from entry e
+     where e.bucket = :the_bucket and e.programme_id = :{PROGRAMME} and e.kind = any(:the_kinds)
+       and (e.member_id, e.sequence) > (:after_member, :after_sequence)
+     order by e.member_id, e.sequence
+     limit :at_most
+    """  # noqa: S608 - only our own constants
+).bindparams(
+    *_KEYS,
+    bindparam("the_kinds", type_=TEXT.array),
     bindparam("after_member", type_=UUID),
     bindparam("after_sequence", type_=BIGINT),
     _AT_MOST,

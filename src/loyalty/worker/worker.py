@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -14,29 +15,41 @@ from loyalty.store.database import Database
 from loyalty.worker.cleaning import delete_old_replays
 from loyalty.worker.parked import cure_parked
 from loyalty.worker.settling import settle_due
+from loyalty.worker.what_ifs import work_off
 
 ROUND_S = 10.0
 """Time between the end of a round and the beginning of the next."""
+
+WHAT_IF_S = 2.0
+"""Time between looks for what-ifs that were asked."""
 
 log = structlog.get_logger()
 
 
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     """Make rounds until `stop` is set. A round that fails is logged and the next one tries again."""
-    database = Database(settings.database_url, door_size=BULK_LANES, reads_size=1)
+    database = Database(settings.database_url, door_size=BULK_LANES + 1, reads_size=2)
     lanes = Lanes(database)
     lanes.start()
+    asked = asyncio.create_task(_again_and_again(stop, lambda: work_off(settings, database), WHAT_IF_S))
     try:
-        while not stop.is_set():
-            try:
-                await one_round(settings, database, lanes)
-            except Exception:
-                log.exception("round_failed")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), ROUND_S)
+        await _again_and_again(stop, lambda: one_round(settings, database, lanes), ROUND_S)
     finally:
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
         await lanes.drain(settings.shutdown_s)
         await database.close()
+
+
+async def _again_and_again(stop: asyncio.Event, work: Callable[[], Awaitable[object]], pause_s: float) -> None:
+    """Until `stop` is set. What fails is logged, and the next time tries again."""
+    while not stop.is_set():
+        try:
+            await work()
+        except Exception:
+            log.exception("round_failed")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), pause_s)
 
 
 async def one_round(settings: Settings, database: Database, lanes: Lanes) -> None:
