@@ -158,6 +158,7 @@ async def _write(service: Service, programme: Programme, till: _Client, second: 
     asked = await till.post("/v1/adjustments", _points(member, 5_000, reason="tour"))
     await second.post(f"/v1/adjustments/{asked['adjustment']}/approve")
     await _merge(till, member)
+    await till.post(f"/v1/members/{other}/tags", {"tags": ["staff"], "reason": "tour"}, method="PUT")
     await till.post(f"/v1/members/{other}", {"status": "frozen"}, method="PATCH")
     await till.post(f"/v1/members/{other}/close")
     await asyncio.sleep(SOON)  # until the hold has ended by itself: there is something to settle
@@ -272,6 +273,7 @@ async def _read(till: _Client, member: str) -> None:
     await till.get(f"{path}/balance")
     await till.get(f"{path}/balance", as_of=before, known_at=before)
     await till.get(f"{path}/tier")
+    await till.get(f"{path}/tags", limit=PAGE)
     await till.get(f"{path}/lots", limit=PAGE)
     days = {"from": f"{now - timedelta(days=365):%Y-%m-%d}", "to": f"{now:%Y-%m-%d}"}
     await till.get(f"{path}/statement", limit=PAGE, **days)

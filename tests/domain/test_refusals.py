@@ -69,6 +69,7 @@ CURABLE = """
     review_not_found
     rules_not_found
     too_many_parked
+    too_many_tags
 """
 """Another event can make the same request succeed, so none of these is frozen under a key."""
 

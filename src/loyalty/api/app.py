@@ -37,6 +37,7 @@ from loyalty.api import (
     reviews,
     rules,
     statements,
+    tags,
     tiers,
     transfers,
 )
@@ -87,6 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
         members.lean,
         members.router,
         merges.router,
+        tags.router,
         tiers.router,
         identities.router,
         statements.router,

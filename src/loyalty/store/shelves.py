@@ -31,6 +31,7 @@ from loyalty.domain.publishing import DRAFTED, LAST_VERSIONS, VERSIONS
 from loyalty.domain.reversals import REVERSALS
 from loyalty.domain.reviews import REVIEWS
 from loyalty.domain.state import Need, Shelf, State
+from loyalty.domain.tags import TAGS, TagChange
 from loyalty.domain.tiers import COUNTS, GRANTS, HAS_BOUGHT, TierStep
 from loyalty.store import (
     adjustments,
@@ -51,6 +52,7 @@ from loyalty.store import (
     reversals,
     reviews,
     rules,
+    tags,
     tiers,
 )
 from loyalty.store.database import fetch_one
@@ -242,6 +244,7 @@ _WANTS = (
     _keyed(HAS_BOUGHT, tiers.load_whether_bought, tiers.place_whether_bought),
     _keyed(CAP_USE, caps.load, caps.place),
     _keyed(CODE_USE, codes.load, codes.place),
+    _keyed(TAGS, tags.load, tags.place),
     _keyed(DRAFTED, rules.load_drafts, rules.place_drafts),
     _keyed(LAST_VERSIONS, rules.load_versions, rules.place_versions),
     _keyed(LAST_DIFFERENCES, drift.load_last, drift.place_last),
@@ -364,6 +367,7 @@ def _writes(batch: State, loaded: State, recorded_at: datetime) -> Iterable[Writ
     yield from codes.write(*of(CODE_USE))
     yield from journal.write_entries(facts.get(Entry, ()))
     yield from tiers.write_steps(facts.get(TierStep, ()))
+    yield from tags.write(facts.get(TagChange, ()))
     yield from persons.write_persons(facts.get(Person, ()))
     yield from persons.write_consents(facts.get(Consent, ()))
     yield from journal.write_events(facts.get(Event, ()))
