@@ -35,6 +35,8 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
     "member.tier": (TEXT, "The tier when the order is decided."),
     "member.store": (TEXT, "The home store; empty where none is known."),
     "member.tags": (TEXTS, "What the desk calls the member, such as staff."),
+    "member.birthday_month": (TRUTH, "Whether the order's business day lies in the month of their birthday."),
+    "member.birthday": (TRUTH, "Whether it is their birthday."),
     "member.first_purchase": (TRUTH, "Whether no purchase was recorded before."),
 }
 """What a condition may speak of: the type of each variable, and what it means."""

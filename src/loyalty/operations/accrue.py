@@ -13,6 +13,7 @@ from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.journal import write_entry
 from loyalty.domain.lots import LotState, open_lot
 from loyalty.domain.members import MEMBERS, existing, watch, who_may_earn
+from loyalty.domain.persons import BIRTHDAYS, birthday_of
 from loyalty.domain.rules import Cap, RuleSet
 from loyalty.domain.state import Draft, Need
 from loyalty.domain.tags import TAGS, tags_of
@@ -114,6 +115,8 @@ def needs_of_rules(rules: RuleSet, member_id: MemberId, day: date) -> tuple[Need
     asked = {
         "member.first_purchase": Need(HAS_BOUGHT, member_id),
         "member.tags": Need(TAGS, member_id),
+        "member.birthday_month": Need(BIRTHDAYS, (member_id, day)),
+        "member.birthday": Need(BIRTHDAYS, (member_id, day)),
     }
     counted = (caps.key_of(rule, member_id, day) for rule in rules.rules if isinstance(rule, Cap))
     return (
@@ -148,6 +151,7 @@ def worked_out(
 def _values(draft: Draft, member_id: MemberId, because: Because, day: date) -> dict[str, Any]:
     """The variables of conditions that do not follow from the lines."""
     member = existing(draft, member_id)
+    birthday = birthday_of(draft, member_id, day)
     return {
         "order.source": because.source or "",
         "order.store": because.store or "",
@@ -157,6 +161,8 @@ def _values(draft: Draft, member_id: MemberId, because: Because, day: date) -> d
         "member.tier": member.tier,
         "member.store": member.store or "",
         "member.tags": list(tags_of(draft, member_id)),
+        "member.birthday_month": birthday.is_month,
+        "member.birthday": birthday.is_day,
         "member.first_purchase": not draft.get(HAS_BOUGHT, member_id),
     }
 

@@ -25,7 +25,7 @@ from loyalty.domain.lots import EVERYTHING, LOTS, OPEN_LOTS, UNSEEN_DUE, LotStat
 from loyalty.domain.members import MEMBERS, Member, Status
 from loyalty.domain.merges import ABSORBS, MERGES
 from loyalty.domain.parked import PARKED, WAITING_FOR
-from loyalty.domain.persons import Consent, Person
+from loyalty.domain.persons import BIRTHDAYS, Consent, Person
 from loyalty.domain.programme import Programme
 from loyalty.domain.publishing import DRAFTED, LAST_VERSIONS, VERSIONS
 from loyalty.domain.reversals import REVERSALS
@@ -58,6 +58,7 @@ from loyalty.store import (
 from loyalty.store.database import fetch_one
 from loyalty.store.parts import PROGRAMME, Load, Write, load_statement, write_statement
 from loyalty.store.schema import INTEGER, Plain
+from loyalty.store.sealing import Sealer
 
 AHEAD = 8
 """Open lots loaded beyond what is due, at first; each further helping is `MORE` times larger."""
@@ -77,6 +78,8 @@ class Asked(NamedTuple):
     needs: Mapping[Shelf[Any, Any], Sequence[Need]]
     until: Mapping[MemberId, datetime]
     locked: State
+    sealer: Sealer | None = None
+    """Opens what is sealed; None: nobody needs that here."""
 
 
 Place = Callable[[Iterable[Sequence[Any]], State], None]
@@ -196,6 +199,18 @@ def _want_merges(asked: Asked) -> Wanted:
     return (merges.load(list(found)), merges.place) if found else None
 
 
+def _want_birthdays(asked: Asked) -> Wanted:
+    """Of those whose birthday a rule asks for, and of nobody else."""
+    days: dict[MemberId, list[date]] = {}
+    for member_id, day in dict.fromkeys(need.key for need in asked.needs.get(BIRTHDAYS, ())):
+        days.setdefault(member_id, []).append(day)
+    if not days:
+        return None
+    sealer = asked.sealer
+    assert sealer is not None, "who decides on purchases was given the secret"
+    return persons.load(list(days)), lambda rows, into: persons.place_birthdays(rows, days, sealer, into)
+
+
 def _want_lots(asked: Asked) -> Wanted:
     reaches = _reaches(asked, AHEAD)
     if not reaches:
@@ -245,6 +260,7 @@ _WANTS = (
     _keyed(CAP_USE, caps.load, caps.place),
     _keyed(CODE_USE, codes.load, codes.place),
     _keyed(TAGS, tags.load, tags.place),
+    _want_birthdays,
     _keyed(DRAFTED, rules.load_drafts, rules.place_drafts),
     _keyed(LAST_VERSIONS, rules.load_versions, rules.place_versions),
     _keyed(LAST_DIFFERENCES, drift.load_last, drift.place_last),

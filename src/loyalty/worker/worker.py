@@ -11,6 +11,7 @@ from loyalty.operations.lanes import BULK_LANES, Lanes
 from loyalty.store import programmes
 from loyalty.store.cleaning import Cleaner
 from loyalty.store.database import Database
+from loyalty.store.sealing import Sealer
 from loyalty.worker.cleaning import delete_old_replays
 from loyalty.worker.parked import cure_parked
 from loyalty.worker.settling import settle_due
@@ -23,7 +24,8 @@ log = structlog.get_logger()
 
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     """Make rounds until `stop` is set. A round that fails is logged and the next one tries again."""
-    database = Database(settings.database_url, door_size=BULK_LANES, reads_size=1)
+    sealer = Sealer(settings.secret.get_secret_value().encode())
+    database = Database(settings.database_url, sealer=sealer, door_size=BULK_LANES, reads_size=1)
     lanes = Lanes(database)
     lanes.start()
     try:
