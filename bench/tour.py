@@ -53,7 +53,8 @@ async def go_round(
     service: Service = app.state.service
     await readiness.check_servable(service.database)
     async with app.router.lifespan_context(app), _clients(app, tokens) as (till, second):
-        welcome = Bonus("welcome", "points", 5, when="member.first_purchase")
+        known = "member.first_purchase || member.birthday || 'staff' in member.tags"
+        welcome = Bonus("welcome", "points", 5, when=known)
         cap = Cap("most", "points", MAX_POINTS, CapPer.MEMBER)
         await publish_at_once(service.database, programme, Base("base", "points", 1, 100), welcome, cap)
         for _ in range(rounds):
@@ -158,6 +159,7 @@ async def _write(service: Service, programme: Programme, till: _Client, second: 
     asked = await till.post("/v1/adjustments", _points(member, 5_000, reason="tour"))
     await second.post(f"/v1/adjustments/{asked['adjustment']}/approve")
     await _merge(till, member)
+    await till.post(f"/v1/members/{other}/tags", {"tags": ["staff"], "reason": "tour"}, method="PUT")
     await till.post(f"/v1/members/{other}", {"status": "frozen"}, method="PATCH")
     await till.post(f"/v1/members/{other}/close")
     await asyncio.sleep(SOON)  # until the hold has ended by itself: there is something to settle
@@ -253,7 +255,7 @@ async def _return_in_two_steps(till: _Client, member: str) -> None:
 async def _enrol(till: _Client, **more: Any) -> str:
     phone = f"+86138{secrets.randbelow(10**8):08}"
     consents = [{"purpose": "membership", "text_version": "2026-01"}]
-    body = {"phone": phone, "name": "Li Lei", "consents": consents, **more}
+    body = {"phone": phone, "name": "Li Lei", "birthday": "1990-05-01", "consents": consents, **more}
     found: str = (await till.post("/v1/members", body))["id"]
     return found
 
@@ -272,6 +274,7 @@ async def _read(till: _Client, member: str) -> None:
     await till.get(f"{path}/balance")
     await till.get(f"{path}/balance", as_of=before, known_at=before)
     await till.get(f"{path}/tier")
+    await till.get(f"{path}/tags", limit=PAGE)
     await till.get(f"{path}/lots", limit=PAGE)
     days = {"from": f"{now - timedelta(days=365):%Y-%m-%d}", "to": f"{now:%Y-%m-%d}"}
     await till.get(f"{path}/statement", limit=PAGE, **days)

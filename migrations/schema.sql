@@ -810,6 +810,22 @@ CREATE TYPE public.rule_version_row AS (
 
 
 --
+-- Name: tag_change_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.tag_change_row AS (
+	bucket smallint,
+	id uuid,
+	member_id uuid,
+	number integer,
+	tags text,
+	reason text,
+	changed_at timestamp with time zone,
+	changed_by text
+);
+
+
+--
 -- Name: tier_count_change; Type: TYPE; Schema: public; Owner: -
 --
 
@@ -1502,6 +1518,27 @@ CREATE TABLE public.rule_version (
 
 
 --
+-- Name: tag_change; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.tag_change (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    id uuid NOT NULL,
+    member_id uuid NOT NULL,
+    number integer NOT NULL,
+    tags text NOT NULL,
+    reason text,
+    changed_at timestamp with time zone NOT NULL,
+    changed_by text,
+    CONSTRAINT tag_change_bucket_is_of_id CHECK ((bucket = get_byte(uuid_send(id), 15))),
+    CONSTRAINT tag_change_bucket_is_of_member CHECK ((bucket = get_byte(uuid_send(member_id), 15))),
+    CONSTRAINT tag_change_number_positive CHECK ((number > 0)),
+    CONSTRAINT tag_change_words CHECK ((tags ~ '^([a-z][a-z0-9_]{0,31}( [a-z][a-z0-9_]{0,31})*)?$'::text))
+);
+
+
+--
 -- Name: tier_count; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -1837,6 +1874,22 @@ ALTER TABLE ONLY public.rule_version
 
 ALTER TABLE ONLY public.rule_version
     ADD CONSTRAINT rule_version_pkey PRIMARY KEY (programme_id, version);
+
+
+--
+-- Name: tag_change tag_change_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.tag_change
+    ADD CONSTRAINT tag_change_pkey PRIMARY KEY (bucket, programme_id, member_id, number);
+
+
+--
+-- Name: tag_change tag_change_told_once; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.tag_change
+    ADD CONSTRAINT tag_change_told_once UNIQUE (bucket, programme_id, id);
 
 
 --
@@ -2281,6 +2334,13 @@ CREATE POLICY programme_wall ON public.rule_version USING ((NOT (programme_id IS
 
 
 --
+-- Name: tag_change programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.tag_change USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
 -- Name: tier_count programme_wall; Type: POLICY; Schema: public; Owner: -
 --
 
@@ -2343,6 +2403,12 @@ ALTER TABLE public.rule_draft ENABLE ROW LEVEL SECURITY;
 --
 
 ALTER TABLE public.rule_version ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: tag_change; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.tag_change ENABLE ROW LEVEL SECURITY;
 
 --
 -- Name: tier_count; Type: ROW SECURITY; Schema: public; Owner: -
@@ -2958,6 +3024,13 @@ GRANT SELECT,INSERT ON TABLE public.rule_draft TO loyalty_run;
 --
 
 GRANT SELECT,INSERT ON TABLE public.rule_version TO loyalty_run;
+
+
+--
+-- Name: TABLE tag_change; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.tag_change TO loyalty_run;
 
 
 --

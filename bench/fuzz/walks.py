@@ -42,6 +42,7 @@ FROM_A_MEMBER: dict[str, tuple[dict[str, Any], ...]] = {
     "POST /v1/earning-rules": ({"rules": [A_BASE]}, {"rules": [A_BASE, A_BONUS]}),
     "POST /v1/members/resolve": ({"member": MEMBER},),
     "POST /v1/channels": (A_CHANNEL,),
+    "PUT /v1/members/{id}/tags": ({"tags": ["staff", "reseller"], "reason": "fuzz"}, {"tags": [], "reason": "fuzz"}),
     "POST /v1/members/{id}/identities": (
         {"identity": {"channel": "fuzz", "type": "id", "value": "$response.body#/id"}},
         {"identity": {"channel": "fuzz", "type": "other id", "value": "$response.body#/id"}},

@@ -43,6 +43,8 @@ ROUTES = {
     ("GET", "/v1/members/{id}"): "members:read",
     ("GET", "/v1/members/{id}/balance"): "members:read",
     ("GET", "/v1/members/{id}/tier"): "members:read",
+    ("GET", "/v1/members/{id}/tags"): "members:read",
+    ("PUT", "/v1/members/{id}/tags"): "members:manage",
     ("POST", "/v1/members/{id}/tier-grants"): "members:manage",
     ("POST", "/v1/members/{id}/merge"): "members:manage",
     ("POST", "/v1/members/{id}/unmerge"): "members:manage",
@@ -146,6 +148,7 @@ def sample(method: str, path: str, member: dict[str, Any], entry: str) -> tuple[
         "/v1/transfers": {**a_redemption(member, 1), "from": named(member), "to": named(member)},
         "/v1/adjustments": {**a_grant(member), "reason": "r"},
         "/v1/members/{id}": {"status": "active"},
+        "/v1/members/{id}/tags": {"tags": ["staff"], "reason": "r"},
         "/v1/members/{id}/merge": {"member": named(member), "reason": "r"},
         "/v1/members/{id}/unmerge": {"reason": "r"},
         "/v1/members/{id}/tier-grants": {"tier": "gold", "reason": "r", "approved_by": "a"},
@@ -181,7 +184,7 @@ def sample(method: str, path: str, member: dict[str, Any], entry: str) -> tuple[
         "/v1/analytics/tier-transitions": "?from=2026-11-01&to=2026-11-30",
         "/v1/members/{id}/statement": "?from=2026-11-01&to=2026-11-30",
     }
-    content = orjson.dumps(bodies.get(path, {})) if method in ("POST", "PATCH") else None
+    content = orjson.dumps(bodies.get(path, {})) if method in ("POST", "PATCH", "PUT") else None
     return path.format(id=id_, identity=f"idn_{'0' * 32}") + (queries.get(path, "") if method == "GET" else ""), content
 
 

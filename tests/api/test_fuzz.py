@@ -54,6 +54,8 @@ OPERATIONS = [
     ("GET", "/v1/members/{id}"),
     ("GET", "/v1/members/{id}/balance"),
     ("GET", "/v1/members/{id}/tier"),
+    ("GET", "/v1/members/{id}/tags"),
+    ("PUT", "/v1/members/{id}/tags"),
     ("POST", "/v1/members/{id}/tier-grants"),
     ("POST", "/v1/members/{id}/merge"),
     ("POST", "/v1/members/{id}/unmerge"),

@@ -175,6 +175,12 @@ async def freezing(shop: Shop) -> Ask:
     return Ask("desk", path, {"status": "frozen"}, (path, {"status": "earn_only"}), "PATCH")
 
 
+async def tagging(shop: Shop) -> Ask:
+    path = f"/v1/members/{(await rich(shop))['id']}/tags"
+    body = {"tags": ["staff"], "reason": "on the list"}
+    return Ask("desk", path, body, (path, {**body, "tags": []}), "PUT")
+
+
 async def sale_that_waits(shop: Shop) -> Ask:
     body = an_order({"identity": {"channel": "tmall", "type": "ouid", "value": a_reference()}}, 199_99)
     return Ask("pos", "/v1/accruals", body, ("/v1/accruals", {**body, "store": "SH-002"}))
@@ -199,7 +205,7 @@ REFERRING = (
 )
 RESOLVING = (
     *(capture, capture_all, release, confirmation, cancellation),
-    *(approval, rejection, closing, freezing, resolution),
+    *(approval, rejection, closing, freezing, tagging, resolution),
 )
 WAITING = (sale_that_waits, return_that_waits)
 every_verb = pytest.mark.parametrize("prepare", [*REFERRING, *RESOLVING, *WAITING], ids=lambda verb: verb.__name__)

@@ -65,6 +65,7 @@ UNSEEN: Mapping[str, str] = {
     "channel.*": A_SETTING,
     **{f"difference.{name}": A_COPY for name in ("channel", "shown_points", "shown_tier", "our_points", "our_tier")},
     **{f"difference.{name}": A_COPY for name in ("as_of", "ended_at")},
+    **{f"tag_change.{name}": NOWHERE_ELSE for name in ("tags", "reason", "changed_by")},
     "event.xid": "the order in which followers see it",
     "member.store": NOWHERE_ELSE,
     "replay.*": FOR_A_WHILE,
@@ -81,7 +82,7 @@ TABLES = (
     *("cap_use", "code_use", "rule_draft", "rule_version", "channel", "difference"),
     *("adjustment", "book", "consent", "draw", "entry", "event", "hold", "identity", "lot", "member", "net_spend"),
     *("parked_event", "person", "posting", "reference", "replay", "reversal", "review"),
-    *("merge", "tier_count", "tier_grant", "tier_step"),
+    *("merge", "tag_change", "tier_count", "tier_grant", "tier_step"),
 )
 A_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 CHANGED_BY_TYPE = {

@@ -96,6 +96,9 @@ async def a_day_of_every_verb(shop: Shop, app: FastAPI, owner: AsyncEngine) -> S
     accepted(await desk.post(f"/v1/members/{anna['id']}/tier-grants", {**why, "tier": "gold"}))
     accepted(await desk.post(f"/v1/members/{ben['id']}/tier-grants", {**why, "tier": "gold"}))
     accepted(await desk.post(f"/v1/members/{ben['id']}/tier-grants/end", why))
+    tagged = {"tags": ["staff"], "reason": "on the staff list"}
+    accepted(await desk.write("PUT", f"/v1/members/{anna['id']}/tags", tagged))
+    accepted(await desk.write("PUT", f"/v1/members/{anna['id']}/tags", {**tagged, "tags": []}))
     await _merged(shop)
     await _by_published_rules(shop, service)
     await _by_a_channels_copy(shop, eve["identity"])

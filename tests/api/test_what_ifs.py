@@ -95,6 +95,14 @@ async def test_a_generous_draft_says_what_it_costs_and_who_rises(shop: Shop, set
     ]  # fmt: skip
 
 
+async def test_what_nobody_knows_any_more_is_said_and_not_guessed(shop: Shop, settings: Settings) -> None:
+    await sells(shop, await shop.enrols(), 100_00)
+    birthday = Bonus("birthday", "points", 100, "member.birthday_month")
+    answer = await asked(settings, shop, PLAIN, birthday)
+    assert points(answer) == (100, 100)
+    assert answer["unknown"] == [{"variable": "member.birthday_month", "purchases": 1}]
+
+
 async def test_orders_of_other_days_are_left_as_they_were(shop: Shop, settings: Settings) -> None:
     member = await shop.enrols()
     await sells(shop, member, 100_00)

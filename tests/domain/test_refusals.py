@@ -69,6 +69,7 @@ CURABLE = """
     review_not_found
     rules_not_found
     too_many_parked
+    too_many_tags
     too_many_what_ifs
     what_if_not_found
 """

@@ -144,6 +144,11 @@ def test_signs_within_a_text_are_no_division() -> None:
             [BASE, doubled(when="member.tier in ['member', 'ruby']")],
             [("m", "when", "this programme has no tier 'ruby'", 27)],
         ),
+        ([BASE, doubled(when="'staff' in member.tags && !('on leave' in order.skus)")], []),
+        (
+            [BASE, doubled(when="!('Staff' in member.tags)")],
+            [("m", "when", "no member has a tag 'Staff': it is lower-case letters, digits and _", 3)],
+        ),
         (
             [BASE, BASE._replace(id="b2")],
             [("b2", "from", "it overlaps with 'base', another base rule of the wallet", None)],

@@ -34,7 +34,8 @@ from loyalty.domain.reviews import ReviewKind, ReviewStatus
         (
             EventType,
             "member.enrolled member.status_changed member.closed member.identity_bound member.identity_unbound"
-            " member.tier_changed adjustment.awaiting_approval redemption.not_covered channel.balance_differs",
+            " member.tier_changed member.tags_changed adjustment.awaiting_approval redemption.not_covered"
+            " channel.balance_differs",
         ),
     ],
 )

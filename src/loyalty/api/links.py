@@ -25,7 +25,7 @@ class Link(NamedTuple):
         return ".".join(words if method != "GET" or path.count("/") > 3 else [*words, "read"])
 
 
-_OF_A_MEMBER = ("", "/balance", "/tier", "/entries", "/lots", "/identities", "/code", "/code/image")
+_OF_A_MEMBER = ("", "/balance", "/tier", "/tags", "/entries", "/lots", "/identities", "/code", "/code/image")
 LINKS = (
     *(Link("POST /v1/members", "201", "/id", f"GET /v1/members/{{id}}{what}") for what in _OF_A_MEMBER),
     Link("POST /v1/members", "201", "/id", "POST /v1/members/{id}/close"),

@@ -27,7 +27,7 @@ from loyalty.domain.refusals import IdentityTaken, MemberNotFound
 from loyalty.operations.command import Receipt
 from loyalty.operations.enrol import Enrol, Enrolled, Rejoin, new_card_number
 from loyalty.operations.membership import Close, SetStatus
-from loyalty.store import history
+from loyalty.store import history, tags
 from loyalty.store.balances import Past, Standing, read_past
 from loyalty.store.history import LotPlace
 from loyalty.store.horizon import horizon
@@ -77,6 +77,12 @@ class MemberAnswer(Answer):
     tier: str = Field(examples=["member"])
     store: str | None
     enrolled_at: datetime
+
+
+class MemberReadAnswer(MemberAnswer):
+    """A member, and what it is called."""
+
+    tags: list[str] = Field(description="What earning rules may tell it by.", examples=[["staff"]])
 
 
 class EnrolAnswer(MemberAnswer):
@@ -178,10 +184,13 @@ async def enrol(call: Calling, body: EnrolBody) -> Response:
     return await write(call, body, find=_holder(phone), command=decided, say=_say_enrolled, unless=(IdentityTaken,))
 
 
-@router.get("/v1/members/{id}", summary="Read a member", **reads(MEMBERS_READ, MemberAnswer, 404))
+@router.get("/v1/members/{id}", summary="Read a member", **reads(MEMBERS_READ, MemberReadAnswer, 404))
 async def read(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
     found = await standing(call, path_member(id))
-    return _json(member_answer(found.member))
+    programme_id = call.caller.programme.id
+    async with call.service.database.snapshot(programme_id) as connection:
+        called = await tags.find(connection, programme_id, found.member.id)
+    return _json({**member_answer(found.member), "tags": called})
 
 
 AsOf = Annotated[

@@ -56,6 +56,7 @@ STATUS_OF_REFUSAL: Mapping[type[Refusal], int] = {
     refusals.TransfersNotAllowed: 409,
     refusals.AdjustmentDecided: 409,
     refusals.ParkedDecided: 409,
+    refusals.TooManyTags: 409,
     refusals.TooManyParked: 409,
     refusals.ReviewResolved: 409,
     refusals.ApproverNotSecond: 409,

@@ -39,8 +39,8 @@ class Service:
     @classmethod
     def over(cls, settings: Settings) -> "Service":
         """The service with its connections, not yet started."""
-        database = Database(settings.database_url, door_size=settings.lanes + BULK_LANES + 1)
         sealer = Sealer(settings.secret.get_secret_value().encode())
+        database = Database(settings.database_url, sealer=sealer, door_size=settings.lanes + BULK_LANES + 1)
         lanes, resolver = Lanes(database, count=settings.lanes), Resolver(database)
         return cls(
             settings=settings,

@@ -70,6 +70,13 @@ class WhatIfTierAnswer(Answer):
     members: int
 
 
+class WhatIfUnknownAnswer(Answer):
+    """What rules ask of a member and the entries of then did not keep: such a condition does not hold."""
+
+    variable: str = Field(examples=["member.tags"])
+    purchases: int
+
+
 class WhatIfReport(Answer):
     """What would have been."""
 
@@ -79,6 +86,7 @@ class WhatIfReport(Answer):
     purchases: int
     wallets: dict[str, WhatIfWalletAnswer]
     rules: list[WhatIfRuleAnswer]
+    unknown: list[WhatIfUnknownAnswer]
     tiers_follow_rules: bool = Field(description="Whether the ladder goes by points as they are earned.")
     tiers: list[WhatIfTierAnswer]
     currency: str

@@ -460,13 +460,13 @@ async def _import(
     report: Report,
 ) -> Summary:
     """Raises Stop."""
-    database = Database(settings.database_url)
+    sealer = Sealer(settings.secret.get_secret_value().encode())
+    database = Database(settings.database_url, sealer=sealer)
     try:
         await check_servable(database)
         programme = await programmes.read(database.reads, code)
         if programme is None:
             raise Stop(f"There is no programme {code!r}.")
-        sealer = Sealer(settings.secret.get_secret_value().encode())
         return await import_baskets(
             database,
             programme,

@@ -34,6 +34,9 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
     "line.quantity": (NUMBER, "Pieces."),
     "member.tier": (TEXT, "The tier when the order is decided."),
     "member.store": (TEXT, "The home store; empty where none is known."),
+    "member.tags": (TEXTS, "What the desk calls the member, such as staff."),
+    "member.birthday_month": (TRUTH, "Whether the order's business day lies in the month of their birthday."),
+    "member.birthday": (TRUTH, "Whether it is their birthday."),
     "member.first_purchase": (TRUTH, "Whether no purchase was recorded before."),
 }
 """What a condition may speak of: the type of each variable, and what it means."""
@@ -153,6 +156,12 @@ def texts_beside(condition: Condition, name: str) -> Iterable[tuple[str, int]]:
     for comparison in compared.finditer(condition.text):
         for found in _TEXT_LITERAL.finditer(condition.text, comparison.start(1), comparison.end(1)):
             yield found[1][1:-1], found.start() + 1
+
+
+def texts_within(condition: Condition, name: str) -> Iterable[tuple[str, int]]:
+    """The texts that are looked for in a variable, and at which character each begins (from 1)."""
+    for found in re.finditer(rf"{_TEXT_LITERAL.pattern}\s*\bin\s+{re.escape(name)}\b", condition.text):
+        yield found[1][1:-1], found.start() + 1
 
 
 def _said(message: str, text: str) -> Invalid:

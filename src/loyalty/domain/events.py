@@ -21,13 +21,16 @@ class EventType(StrEnum):
     IDENTITY_BOUND = "member.identity_bound"
     IDENTITY_UNBOUND = "member.identity_unbound"
     TIER_CHANGED = "member.tier_changed"
+    TAGS_CHANGED = "member.tags_changed"
     AWAITING_APPROVAL = "adjustment.awaiting_approval"
     NOT_COVERED = "redemption.not_covered"
     BALANCE_DIFFERS = "channel.balance_differs"
 
 
 class Event(NamedTuple):
-    """Something that happened to a member. Entries, tier steps, enrolments and differences give their own id to it."""
+    """Something that happened to a member. Entries, tier steps, enrolments, changes of tags and
+    differences give their own id to it.
+    """
 
     id: str
     member_id: MemberId

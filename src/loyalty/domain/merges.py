@@ -37,6 +37,8 @@ class Carried(NamedTuple):
     """What it was known by."""
     tier: str
     """The survivor's, before."""
+    tags: Sequence[str] = ()
+    """Those of the absorbed member's that the survivor did not have."""
 
 
 class Merge(NamedTuple):

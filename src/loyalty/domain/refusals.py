@@ -254,6 +254,12 @@ class ParkedDecided(Conflict):
     title = "The parked event waits no longer"
 
 
+class TooManyTags(Conflict):
+    code = "too_many_tags"
+    title = "The member would have too many tags"
+    curable = True
+
+
 class TooManyParked(Conflict):
     code = "too_many_parked"
     title = "Too many events wait for the same"

@@ -5,9 +5,10 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
-from loyalty.domain.conditions import Condition, Invalid, compiled, is_always, texts_beside
+from loyalty.domain.conditions import Condition, Invalid, compiled, is_always, texts_beside, texts_within
 from loyalty.domain.programme import Programme
 from loyalty.domain.rules import Base, Bonus, Cap, Exclusion, Multiplier, Per, Rule, Span
+from loyalty.domain.tags import TAG
 
 MOST_COST: Final = 10_000
 """Most evaluations of conditions for the largest order: some 15 ms."""
@@ -81,6 +82,9 @@ def _of_condition(programme: Programme, id_: str, text: str) -> Iterator[Fault]:
     for tier, position in texts_beside(condition, "member.tier"):
         if tier not in tiers:
             yield Fault(id_, "when", f"this programme has no tier {tier!r}", position)
+    for tag, position in texts_within(condition, "member.tags"):
+        if not TAG.fullmatch(tag):
+            yield Fault(id_, "when", f"no member has a tag {tag!r}: it is lower-case letters, digits and _", position)
 
 
 def _wallets(programme: Programme, rules: Sequence[Rule]) -> Iterator[Fault]:

@@ -13,8 +13,10 @@ from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.journal import write_entry
 from loyalty.domain.lots import LotState, open_lot
 from loyalty.domain.members import MEMBERS, existing, watch, who_may_earn
+from loyalty.domain.persons import BIRTHDAYS, birthday_of
 from loyalty.domain.rules import Cap, RuleSet
 from loyalty.domain.state import Draft, Need
+from loyalty.domain.tags import TAGS, tags_of
 from loyalty.domain.terms import Term, explicit_term, usual_term
 from loyalty.domain.tiers import COUNTS, HAS_BOUGHT, counts_of_points, counts_of_purchase, earn
 from loyalty.operations.command import Receipt
@@ -110,9 +112,17 @@ class Preview(NamedTuple):
 
 def needs_of_rules(rules: RuleSet, member_id: MemberId, day: date) -> tuple[Need, ...]:
     """What a rule set has to know of a member."""
+    asked = {
+        "member.first_purchase": Need(HAS_BOUGHT, member_id),
+        "member.tags": Need(TAGS, member_id),
+        "member.birthday_month": Need(BIRTHDAYS, (member_id, day)),
+        "member.birthday": Need(BIRTHDAYS, (member_id, day)),
+    }
     counted = (caps.key_of(rule, member_id, day) for rule in rules.rules if isinstance(rule, Cap))
-    history = (Need(HAS_BOUGHT, member_id),) if "member.first_purchase" in rules.names else ()
-    return (*history, *(Need(CAP_USE, key) for key in counted if key is not None))
+    return (
+        *(need for name, need in asked.items() if name in rules.names),
+        *(Need(CAP_USE, key) for key in counted if key is not None),
+    )
 
 
 def worked_out(
@@ -141,6 +151,7 @@ def worked_out(
 def _values(draft: Draft, member_id: MemberId, because: Because, day: date) -> dict[str, Any]:
     """The variables of conditions that do not follow from the lines."""
     member = existing(draft, member_id)
+    birthday = birthday_of(draft, member_id, day)
     return {
         "order.source": because.source or "",
         "order.store": because.store or "",
@@ -149,6 +160,9 @@ def _values(draft: Draft, member_id: MemberId, because: Because, day: date) -> d
         "order.weekday": day.isoweekday(),
         "member.tier": member.tier,
         "member.store": member.store or "",
+        "member.tags": list(tags_of(draft, member_id)),
+        "member.birthday_month": birthday.is_month,
+        "member.birthday": birthday.is_day,
         "member.first_purchase": not draft.get(HAS_BOUGHT, member_id),
     }
 

@@ -58,7 +58,8 @@ async def commit_batch(database: Database, asks: Sequence[Submission], *, hasty:
         needs = _needs(asks)
         began = await shelves.lock(connection, programme, needs, loaded)
         asks = [_learnt(ask, began) for ask in asks]
-        await shelves.load(connection, shelves.Asked(programme, needs, _until(asks, loaded), loaded), loaded)
+        asked = shelves.Asked(programme, needs, _until(asks, loaded), loaded, database.sealer)
+        await shelves.load(connection, asked, loaded)
         batch = State(loaded)
         answers = [answer(ask, batch) for ask in asks]
         recorded_at = max(ask.moment.recorded_at for ask in asks)

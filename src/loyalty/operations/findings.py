@@ -28,6 +28,7 @@ CHECKED = (
     "review",
     "event",
     "difference",
+    "tag_change",
     "identity",
     "person",
     "consent",

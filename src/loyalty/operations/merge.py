@@ -32,6 +32,7 @@ from loyalty.domain.refusals import (
 )
 from loyalty.domain.settle import settle
 from loyalty.domain.state import Draft, Need
+from loyalty.domain.tags import TAGS, set_tags, tags_of
 from loyalty.domain.tiers import COUNTS, climber_of
 from loyalty.operations.codes import ByCode
 from loyalty.operations.command import Command, Receipt
@@ -60,13 +61,15 @@ class MergeInto(NamedTuple):
             Need(ABSORBS, self.absorbed),
             Need(IDENTITIES_OF, self.absorbed),
             Need(IDENTITIES_OF, self.survivor),
+            Need(TAGS, self.absorbed),
+            Need(TAGS, self.survivor),
         )
 
     def decide(self, draft: Draft, at: datetime) -> Receipt:
         """The survivor has what both had, and is known by what both were.
 
         Raises MemberNotFound, MemberFrozen, MemberEarnsOnly, MemberClosed for either of them, SameMember,
-        MemberAbsorbs, and IdentityConflict where a channel knows them as two. `said` is the survivor.
+        MemberAbsorbs, TooManyTags, and IdentityConflict where a channel knows them as two. `said` is the survivor.
         """
         who_may_spend(draft, self.survivor)
         if self.absorbed == self.survivor:
@@ -75,12 +78,13 @@ class MergeInto(NamedTuple):
         if draft.get(ABSORBS, self.absorbed):
             raise MemberAbsorbs("Others were merged into the member: it can only be the survivor.")
         moving = self._take_identities(draft)
+        added = self._take_tags(draft)
         earned = climber_of(draft, draft.programme, existing(draft, self.survivor)).tenure.tier
         merge = Merge(
             self.absorbed,
             self.survivor,
             draft.moment.recorded_at,
-            as_text(Carried({}, {}, [], [one.id for one in moving], earned)),
+            as_text(Carried({}, {}, [], [one.id for one in moving], earned, added)),
         )
         entries = carry_on(draft, merge, because=self.because, business_date=self.business_date, tier=absorbed.tier)
         draft.put(MEMBERS, self.absorbed, existing(draft, self.absorbed)._replace(status=Status.MERGED.value))
@@ -104,6 +108,13 @@ class MergeInto(NamedTuple):
             raise IdentityConflict(f"A member has at most {MOST_OF_A_MEMBER} identities.", maximum=MOST_OF_A_MEMBER)
         hand_identities(draft, theirs, self.absorbed, self.survivor)
         return theirs
+
+    def _take_tags(self, draft: Draft) -> Sequence[str]:
+        """Whoever is staff on one card is staff. Those that are new to the survivor. Raises TooManyTags."""
+        own = tags_of(draft, self.survivor)
+        added = [tag for tag in tags_of(draft, self.absorbed) if tag not in own]
+        set_tags(draft, self.survivor, (*own, *added), reason=self.because.reason, by=None)
+        return added
 
 
 class Unmerge(NamedTuple):
@@ -130,6 +141,7 @@ class Unmerge(NamedTuple):
             *(Need(LOTS, id_) for pair in lots.items() for id_ in pair),
             Need(IDENTITIES_OF, self.merge.survivor),
             Need(IDENTITIES_OF, self.merge.absorbed),
+            Need(TAGS, self.merge.survivor),
         )
 
     def decide(self, draft: Draft, at: datetime) -> Receipt:
@@ -142,6 +154,8 @@ class Unmerge(NamedTuple):
             raise MemberClosed("The survivor has closed its account.")
         brought = set(carried(merge).identities)
         theirs = [one for one in draft.get(IDENTITIES_OF, merge.survivor) or () if one.id in brought]
+        left = (tag for tag in tags_of(draft, merge.survivor) if tag not in carried(merge).tags)
+        set_tags(draft, merge.survivor, left, reason=self.because.reason, by=None)
         entries = part(draft, merge, because=self.because, business_date=self.business_date)
         member = existing(draft, merge.absorbed)._replace(status=Status.ACTIVE.value)
         draft.put(MEMBERS, merge.absorbed, member)

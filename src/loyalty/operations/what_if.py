@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from loyalty.domain.caps import key_of
+from loyalty.domain.conditions import OF_THE_LINE
 from loyalty.domain.earning import Facts, earned
 from loyalty.domain.entries import Entry, Kind
 from loyalty.domain.ids import BUCKETS
@@ -55,7 +56,9 @@ class Tally:
         self.wallets: dict[str, dict[str, int]] = {}
         self.rules: dict[str, dict[str, int]] = {}
         self.tiers: dict[str, int] = {}
-        """Members by `then > now`."""
+        """Members by the tier they are of and the one they would be of."""
+        self.unknown: dict[str, int] = {}
+        """Purchases of which nobody knows any more what a variable was."""
 
     def add(self, other: "Tally") -> None:
         """Take over what another tally counted."""
@@ -67,8 +70,9 @@ class Tally:
                 for figure, value in figures.items():
                     pick = {"largest_gain": max, "largest_loss": min}.get(figure, _sum)
                     known[figure] = pick(known.get(figure, 0), value)
-        for move, members in other.tiers.items():
-            self.tiers[move] = self.tiers.get(move, 0) + members
+        for counts, more in ((self.tiers, other.tiers), (self.unknown, other.unknown)):
+            for name, number in more.items():
+                counts[name] = counts.get(name, 0) + number
 
     def count(self, wallet: str, **figures: int) -> None:
         """Add to a wallet's figures."""
@@ -132,6 +136,7 @@ def report(programme: Programme, question: Question, tally: Tally) -> dict[str, 
         "purchases": tally.purchases,
         "wallets": wallets,
         "rules": [{"rule": id_, **figures} for id_, figures in sorted(tally.rules.items())],
+        "unknown": [{"variable": name, "purchases": number} for name, number in sorted(tally.unknown.items())],
         "tiers_follow_rules": follows_rules(programme),
         "tiers": [
             {"is": move.split("\x1f")[0], "would_be": move.split("\x1f")[1], "members": members}
@@ -150,6 +155,8 @@ def follows_rules(programme: Programme) -> bool:
 _FIGURES: Final = ("purchases_more", "purchases_less", "members_more", "members_less", "largest_gain", "largest_loss")
 
 
+FROM_THE_ORDER: Final = OF_THE_LINE | {"order.net_spend", "order.lines", "order.skus", "order.categories"}
+"""Variables that follow from the lines."""
 _KINDS: Final = (Kind.EARN, Kind.RETURN, Kind.REASSIGN, Kind.TIER, Kind.MERGE, Kind.UNMERGE)
 """Entries that say what was earned, or what counts towards a tier."""
 
@@ -279,6 +286,8 @@ class _Life:
         facts = self._facts(entry, purchase, by, day) if anew else purchase.facts._replace(kept=None)
         now = dict(purchase.points)
         if within:
+            for name in by.names.difference(facts.values, FROM_THE_ORDER):
+                self._counted.unknown[name] = self._counted.unknown.get(name, 0) + 1
             result = earned(by, purchase.order, facts, explained=True, reasons=False)
             now = result.points
             facts = facts._replace(kept=result.proportional)

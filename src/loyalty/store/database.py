@@ -17,6 +17,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from loyalty.store.sealing import Sealer
+
 LOCK_TIMEOUT_MS = 1_500
 HASTY_LOCK_TIMEOUT_MS = 50
 """For the halves of a batch that has met a locked member: its lane has waited long enough."""
@@ -88,9 +90,13 @@ def reason(error: Exception) -> str:
 
 
 class Database:
-    """The running role's connections. `door_size` and `reads_size` bound them."""
+    """The running role's connections. `door_size` and `reads_size` bound them.
 
-    def __init__(self, url: str, *, door_size: int = 4, reads_size: int = 4) -> None:
+    `sealer`: opens what is sealed there, for those who decide on purchases: rules may ask for a birthday.
+    """
+
+    def __init__(self, url: str, *, sealer: Sealer | None = None, door_size: int = 4, reads_size: int = 4) -> None:
+        self.sealer = sealer
         self.door = _engine(url, door_size, _BY_KEY).execution_options(isolation_level="AUTOCOMMIT")
         self.reads = _engine(url, reads_size, {})
         self.resting: list[AsyncConnection] = []

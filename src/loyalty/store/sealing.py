@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import orjson
 from cryptography.exceptions import InvalidTag
@@ -60,23 +61,35 @@ class Sealer:
         """What is known of a person, unreadable without the secret and bound to the member's row."""
         return _sealed(self._persons, orjson.dumps(fields), member_id)
 
+    def open(self, member_id: MemberId, sealed: bytes) -> Mapping[str, Any]:
+        """What `seal` sealed; nothing where that was under another secret, or for another row."""
+        opened = _opened(self._persons, sealed, member_id)
+        found: Mapping[str, Any] = {} if opened is None else orjson.loads(opened)
+        return found
+
     def seal_secret(self, programme_id: int, channel: str, secret: str) -> bytes:
         """What a channel signs with, unreadable without our own secret and bound to the channel's row."""
         return _sealed(self._channels, secret.encode(), f"{programme_id} {channel}")
 
     def open_secret(self, programme_id: int, channel: str, sealed: bytes) -> str | None:
         """What `seal_secret` sealed. None: it was sealed under another secret of ours, or for another channel."""
-        nonce, rest = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
-        try:
-            return self._channels.decrypt(nonce, rest, f"{programme_id} {channel}".encode()).decode()
-        except InvalidTag:
-            return None
+        opened = _opened(self._channels, sealed, f"{programme_id} {channel}")
+        return None if opened is None else opened.decode()
 
 
 def _sealed(key: AESGCM, content: bytes, row: str) -> bytes:
     """The content, bound to the row that it is for."""
     nonce = os.urandom(_NONCE_BYTES)
     return KEY_ID + nonce + key.encrypt(nonce, content, row.encode())
+
+
+def _opened(key: AESGCM, sealed: bytes, row: str) -> bytes | None:
+    """What `_sealed` sealed; None: under another key, or for another row."""
+    nonce, rest = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
+    try:
+        return key.decrypt(nonce, rest, row.encode())
+    except InvalidTag:
+        return None
 
 
 def _derive(secret: bytes, purpose: bytes) -> bytes:

@@ -25,12 +25,13 @@ from loyalty.domain.lots import EVERYTHING, LOTS, OPEN_LOTS, UNSEEN_DUE, LotStat
 from loyalty.domain.members import MEMBERS, Member, Status
 from loyalty.domain.merges import ABSORBS, MERGES
 from loyalty.domain.parked import PARKED, WAITING_FOR
-from loyalty.domain.persons import Consent, Person
+from loyalty.domain.persons import BIRTHDAYS, Consent, Person
 from loyalty.domain.programme import Programme
 from loyalty.domain.publishing import DRAFTED, LAST_VERSIONS, VERSIONS
 from loyalty.domain.reversals import REVERSALS
 from loyalty.domain.reviews import REVIEWS
 from loyalty.domain.state import Need, Shelf, State
+from loyalty.domain.tags import TAGS, TagChange
 from loyalty.domain.tiers import COUNTS, GRANTS, HAS_BOUGHT, TierStep
 from loyalty.domain.what_ifs import UNFINISHED, WHAT_IFS
 from loyalty.store import (
@@ -52,12 +53,14 @@ from loyalty.store import (
     reversals,
     reviews,
     rules,
+    tags,
     tiers,
     what_ifs,
 )
 from loyalty.store.database import fetch_one
 from loyalty.store.parts import PROGRAMME, Load, Write, load_statement, write_statement
 from loyalty.store.schema import INTEGER, Plain
+from loyalty.store.sealing import Sealer
 
 AHEAD = 8
 """Open lots loaded beyond what is due, at first; each further helping is `MORE` times larger."""
@@ -77,6 +80,8 @@ class Asked(NamedTuple):
     needs: Mapping[Shelf[Any, Any], Sequence[Need]]
     until: Mapping[MemberId, datetime]
     locked: State
+    sealer: Sealer | None = None
+    """Opens what is sealed; None: nobody needs that here."""
 
 
 Place = Callable[[Iterable[Sequence[Any]], State], None]
@@ -196,6 +201,18 @@ def _want_merges(asked: Asked) -> Wanted:
     return (merges.load(list(found)), merges.place) if found else None
 
 
+def _want_birthdays(asked: Asked) -> Wanted:
+    """Of those whose birthday a rule asks for, and of nobody else."""
+    days: dict[MemberId, list[date]] = {}
+    for member_id, day in dict.fromkeys(need.key for need in asked.needs.get(BIRTHDAYS, ())):
+        days.setdefault(member_id, []).append(day)
+    if not days:
+        return None
+    sealer = asked.sealer
+    assert sealer is not None, "who decides on purchases was given the secret"
+    return persons.load(list(days)), lambda rows, into: persons.place_birthdays(rows, days, sealer, into)
+
+
 def _want_lots(asked: Asked) -> Wanted:
     reaches = _reaches(asked, AHEAD)
     if not reaches:
@@ -244,6 +261,8 @@ _WANTS = (
     _keyed(HAS_BOUGHT, tiers.load_whether_bought, tiers.place_whether_bought),
     _keyed(CAP_USE, caps.load, caps.place),
     _keyed(CODE_USE, codes.load, codes.place),
+    _keyed(TAGS, tags.load, tags.place),
+    _want_birthdays,
     _keyed(DRAFTED, rules.load_drafts, rules.place_drafts),
     _keyed(UNFINISHED, what_ifs.load_unfinished, what_ifs.place_unfinished),
     _keyed(LAST_VERSIONS, rules.load_versions, rules.place_versions),
@@ -368,6 +387,7 @@ def _writes(batch: State, loaded: State, recorded_at: datetime) -> Iterable[Writ
     yield from codes.write(*of(CODE_USE))
     yield from journal.write_entries(facts.get(Entry, ()))
     yield from tiers.write_steps(facts.get(TierStep, ()))
+    yield from tags.write(facts.get(TagChange, ()))
     yield from persons.write_persons(facts.get(Person, ()))
     yield from persons.write_consents(facts.get(Consent, ()))
     yield from journal.write_events(facts.get(Event, ()))

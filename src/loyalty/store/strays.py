@@ -78,6 +78,7 @@ _ITS_ENTRY = _with("entry", "entry.id = x.entry_id")
 _ITS_LOT = _with("lot", "lot.id = x.lot_id")
 _ENTRY_OF_ITS_ID = _with("entry", "entry.id = x.id")
 _EVENT_OF_ITS_ID = _with("event", "event.id = x.id")
+_CHANGE_OF_ITS_ID = _with("tag_change", "tag_change.id = x.id")
 _FIRST_POSTING_OF_ITS_ID = _with("posting", "posting.entry_id = x.id and posting.number = 0")
 _DEBT_OF_ITS_ID = _with("posting", "posting.entry_id = x.id and posting.debit = 'owed' and posting.credit = 'redeemed'")
 # What a parked event came to is a text: the id of an entry once it was cured.
@@ -253,7 +254,8 @@ _CHECKS = (
         + _with(
             "review", "review.member_id = x.member_id and review.opened_at = x.recorded_at and review.kind = x.type"
         )
-        + _with("difference", "difference.id = x.id"),
+        + _with("difference", "difference.id = x.id")
+        + _CHANGE_OF_ITS_ID,
         wrong="member.id is null or x.sequence > member.sequence"
         f" or case when starts_with(x.type, '{OF_ENTRIES}') then entry.id is null"
         f" or x.type <> '{OF_ENTRIES}' || entry.kind"
@@ -266,6 +268,8 @@ _CHECKS = (
         f" when x.type = '{EventType.NOT_COVERED}' then review.id is null"
         f" when x.type = '{EventType.BALANCE_DIFFERS}' then difference.id is null"
         " or (difference.member_id, difference.found_at) <> (x.member_id, x.recorded_at)"
+        f" when x.type = '{EventType.TAGS_CHANGED}' then tag_change.id is null"
+        " or (tag_change.member_id, tag_change.changed_at) <> (x.member_id, x.recorded_at)"
         f" else x.type not in ({_OF_THEMSELVES}) end",
     ),
     Check("entry", _ID, 6, _UNTOLD, joined=_EVENT_OF_ITS_ID, wrong="event.id is null"),
@@ -310,6 +314,17 @@ _CHECKS = (
         joined=_EVENT_OF_ITS_ID,
         wrong=f"x.points_master = '{PointsMaster.OURS}' and event.id is null",
     ),
+    Check(
+        "tag_change",
+        _ID,
+        6,
+        "belongs to no member, or the change before it is missing",
+        joined=_ITS_MEMBER,
+        wrong="member.id is null or x.number > 1 and not exists (select from tag_change before"
+        " where before.bucket = x.bucket and before.programme_id = x.programme_id"
+        " and before.member_id = x.member_id and before.number = x.number - 1)",
+    ),
+    Check("tag_change", _ID, 6, _UNTOLD, joined=_EVENT_OF_ITS_ID, wrong="event.id is null"),
     Check("person", _OF_MEMBER, 6, "belongs to no member", joined=_ITS_MEMBER, wrong="member.id is null"),
     Check("consent", _ID, 6, "belongs to no member", joined=_ITS_MEMBER, wrong="member.id is null"),
     Check(

@@ -265,7 +265,8 @@ _MEMBERS = text(
 ).bindparams(*_KEYS, bindparam("after_member", type_=UUID), _AT_MOST)
 
 _BESIDE_OTHERS = (
-    *("adjustment", "reference", "parked_event", "review", "event", "identity", "person", "consent", "difference"),
+    *("adjustment", "reference", "parked_event", "review", "event", "tag_change", "identity"),
+    *("person", "consent", "difference"),
 )
 _COUNTS = (
     f"(select count(*) from {table} x where x.bucket = :the_bucket and x.programme_id = :{PROGRAMME})"  # noqa: S608

@@ -12,6 +12,7 @@ from loyalty.operations.lanes import BULK_LANES, Lanes
 from loyalty.store import programmes
 from loyalty.store.cleaning import Cleaner
 from loyalty.store.database import Database
+from loyalty.store.sealing import Sealer
 from loyalty.worker.cleaning import delete_old_replays
 from loyalty.worker.parked import cure_parked
 from loyalty.worker.settling import settle_due
@@ -28,7 +29,8 @@ log = structlog.get_logger()
 
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     """Make rounds until `stop` is set. A round that fails is logged and the next one tries again."""
-    database = Database(settings.database_url, door_size=BULK_LANES + 1, reads_size=2)
+    sealer = Sealer(settings.secret.get_secret_value().encode())
+    database = Database(settings.database_url, sealer=sealer, door_size=BULK_LANES + 1, reads_size=2)
     lanes = Lanes(database)
     lanes.start()
     asked = asyncio.create_task(_again_and_again(stop, lambda: work_off(settings, database), WHAT_IF_S))
