@@ -44,6 +44,7 @@ MORE_ROWS: Final[Mapping[str, int]] = {
 STOPPED: Final[Mapping[str, str]] = {
     "verify.entries": "goes through a bucket page by page: a page as large as the bucket is best read in one walk",
     "verify.members": "the same",
+    "verify.entries_of_kinds": "the same",
     "cleaning.delete": "the oldest answers lie where the table begins: a walk from there stops when it has enough",
 }
 """Statements that may walk without a key, and what stops them; how many rows they read is judged all the same."""

@@ -28,7 +28,8 @@ from loyalty.domain.codes import step_of
 from loyalty.domain.ids import MemberId
 from loyalty.domain.programme import Programme
 from loyalty.domain.rules import Base, Bonus, Cap, CapPer
-from loyalty.store import claims, readiness, rules, verify
+from loyalty.domain.what_ifs import WhatIfStatus
+from loyalty.store import claims, readiness, rules, verify, what_ifs
 from loyalty.store.cleaning import Cleaner
 from loyalty.store.strays import strays
 from loyalty.worker.cleaning import BATCH
@@ -62,7 +63,7 @@ async def go_round(
             await one_round(settings.model_copy(update={"cleaner_url": None}), service.database, service.lanes)
             for one in (joined, f"mem_{member_id}"):
                 await _read(till, one)
-            await _publish(till)
+            await _publish(service, programme, till)
             await _verify(service, programme)
             await Cleaner(settings.cleaner_url).delete_replays(
                 programme.id, before=datetime.now(UTC) - timedelta(days=settings.replay_days), at_most=BATCH
@@ -233,7 +234,7 @@ async def _redeem_by_force(till: _Client, second: _Client, member: str) -> None:
     await second.post(f"/v1/reviews/{review['review']}/resolve", {"reason": "tour"})
 
 
-async def _publish(till: _Client) -> None:
+async def _publish(service: Service, programme: Programme, till: _Client) -> None:
     """Rules that will never be in force while the tour lasts."""
     listed = await till.get("/v1/earning-rules", limit=PAGE)
     since = datetime.now(UTC) + timedelta(days=len(listed["items"]))
@@ -241,6 +242,22 @@ async def _publish(till: _Client) -> None:
     draft = await till.post("/v1/earning-rules", {"rules": [base]})
     await till.post(f"/v1/earning-rules/{draft['id']}/publish", {"effective_from": since.isoformat()})
     await till.get(f"/v1/earning-rules/{draft['id']}")
+    asked = await till.post(f"/v1/earning-rules/{draft['id']}/what-if", {"from": "2026-01-01", "to": "2026-01-02"})
+    await till.get(f"/v1/what-ifs/{asked['id']}")
+    await _take_what_is_asked(service, programme)
+
+
+async def _take_what_is_asked(service: Service, programme: Programme) -> None:
+    """What a worker reads and keeps of a what-if, its first page."""
+    now = datetime.now(UTC)
+    async with service.database.transaction(programme.id) as connection:
+        found = await what_ifs.claim(connection, programme.id, moment=now, until=now)
+        assert found is not None, "it was asked just before"
+        done = found._replace(status=WhatIfStatus.DONE.value)
+        assert await what_ifs.tell(connection, programme.id, done, claimed=found.claimed_until)
+    async with service.database.snapshot(programme.id) as connection:
+        async for _ in verify.entries_of_kinds(connection, programme.id, secrets.choice(verify.EVERY_BUCKET), ["earn"]):
+            break
 
 
 async def _return_in_two_steps(till: _Client, member: str) -> None:

@@ -239,6 +239,8 @@ async def test_a_programme_sees_and_moves_nothing_of_another(a_shop: ShopFactory
     match place:
         case ("POST", "/v1/members" | "/v1/earning-rules" | "/v1/channels"):
             accepted(answer)
+        case ("GET", "/v1/what-ifs/{id}"):
+            refused(answer, 404, "what_if_not_found")
         case ("POST", "/v1/members/{id}/unmerge"):
             refused(answer, 404, "merge_not_found")
         case ("POST", "/v1/accruals/bulk"):
@@ -262,7 +264,7 @@ async def test_a_programme_sees_and_moves_nothing_of_another(a_shop: ShopFactory
             refused(answer, 403, "forbidden")
             app = ours.client("app")
             refused(await ask(app, method, *sample(method, path, member, entry)), 404, "member_not_found")
-        case (_, "/v1/earning-rules/{id}" | "/v1/earning-rules/{id}/publish"):
+        case (_, "/v1/earning-rules/{id}" | "/v1/earning-rules/{id}/publish" | "/v1/earning-rules/{id}/what-if"):
             refused(answer, 404, "rules_not_found")
         case (_, "/v1/returns" | "/v1/returns/reserve" | "/v1/reassignments"):
             refused(answer, 404, "entry_not_found")

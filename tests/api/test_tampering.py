@@ -75,8 +75,8 @@ UNSEEN: Mapping[str, str] = {
 Of some row of the table, not of each: an adjustment that was approved is held to its entry, one that waits is not.
 """
 
-NOT_THE_LEDGERS = {"programme", "api_key", "alembic_version"}
-"""Settings, keys, and where the migrations stand."""
+NOT_THE_LEDGERS = {"programme", "api_key", "alembic_version", "what_if"}
+"""Settings, keys, where the migrations stand, and what would have been."""
 
 TABLES = (
     *("cap_use", "code_use", "rule_draft", "rule_version", "channel", "difference"),

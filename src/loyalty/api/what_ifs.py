@@ -12,7 +12,7 @@ from loyalty.api.access import RULES_READ, RULES_WRITE
 from loyalty.api.answers import Answer, to_json
 from loyalty.api.bodies import Body, Day
 from loyalty.api.documented import reads, writes
-from loyalty.api.lean import Calling, LeanRoute
+from loyalty.api.lean import Calling, StrictRoute
 from loyalty.api.rules import draft_id
 from loyalty.api.writing import by_id, write
 from loyalty.domain.bounds import EARLIEST, LATEST
@@ -22,7 +22,7 @@ from loyalty.domain.what_ifs import WhatIf
 from loyalty.operations.ask_what_if import AskWhatIf
 from loyalty.store import what_ifs
 
-router = APIRouter(tags=["rules"], route_class=LeanRoute)
+router = APIRouter(tags=["rules"], route_class=StrictRoute)
 
 
 class WhatIfBody(Body):

@@ -24,4 +24,4 @@ for command in (dev, serve, worker, migrate, programme):
 app.command("import")(import_)
 for command in (verify, openapi, schema):
     app.command()(command)
-app.command()(what_if)
+app.command("what-if")(what_if)
