@@ -49,6 +49,7 @@ PROGRAMME = Programme(
 """As the demo, but no member rises: the yardsticks have no tiers."""
 TOP_TIER = 10**12
 GROWN = PROGRAMME._replace(
+    wallets={**PROGRAMME.wallets, "stars": Wallet("stars", 0, 100, timedelta(0), Expiry(Lifespan.SLIDING, 6), 0)},
     transfers=True,
     adjustment_limit=40,
     forced_sources=frozenset({"tour"}),

@@ -137,6 +137,7 @@ async def _write(service: Service, programme: Programme, till: _Client, second: 
     await till.post("/v1/accruals/bulk", {"items": [_grant(member, 5) for _ in range(A_FULL_BULK)]})
     await till.post("/v1/accruals", _order({"number": await _number(till, member)}, TOP_TIER))
     await till.post("/v1/accruals", _grant(member, 100), dry_run="true")
+    await till.post("/v1/accruals", {**_grant(member, 5), "wallet": "stars"})
     for tier in ("silver", "gold"):
         await till.post(f"/v1/members/{member}/tier-grants", {"tier": tier, "reason": "tour", "approved_by": "tour"})
     early = _order({"id": member}, 20_000)

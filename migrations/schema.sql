@@ -810,6 +810,19 @@ CREATE TYPE public.rule_version_row AS (
 
 
 --
+-- Name: slide_row; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.slide_row AS (
+	bucket smallint,
+	member_id uuid,
+	wallet text,
+	sequence bigint,
+	ends_at timestamp with time zone
+);
+
+
+--
 -- Name: tag_change_row; Type: TYPE; Schema: public; Owner: -
 --
 
@@ -1518,6 +1531,22 @@ CREATE TABLE public.rule_version (
 
 
 --
+-- Name: slide; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.slide (
+    bucket smallint NOT NULL,
+    programme_id integer NOT NULL,
+    member_id uuid NOT NULL,
+    wallet text NOT NULL,
+    sequence bigint NOT NULL,
+    ends_at timestamp with time zone NOT NULL,
+    CONSTRAINT slide_bucket_is_of_member CHECK ((bucket = get_byte(uuid_send(member_id), 15))),
+    CONSTRAINT slide_sequence_positive CHECK ((sequence > 0))
+);
+
+
+--
 -- Name: tag_change; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -1874,6 +1903,14 @@ ALTER TABLE ONLY public.rule_version
 
 ALTER TABLE ONLY public.rule_version
     ADD CONSTRAINT rule_version_pkey PRIMARY KEY (programme_id, version);
+
+
+--
+-- Name: slide slide_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.slide
+    ADD CONSTRAINT slide_pkey PRIMARY KEY (bucket, programme_id, member_id, wallet, sequence);
 
 
 --
@@ -2334,6 +2371,13 @@ CREATE POLICY programme_wall ON public.rule_version USING ((NOT (programme_id IS
 
 
 --
+-- Name: slide programme_wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY programme_wall ON public.slide USING ((NOT (programme_id IS DISTINCT FROM ( SELECT (current_setting('loyalty.programme_id'::text))::integer AS current_setting))));
+
+
+--
 -- Name: tag_change programme_wall; Type: POLICY; Schema: public; Owner: -
 --
 
@@ -2403,6 +2447,12 @@ ALTER TABLE public.rule_draft ENABLE ROW LEVEL SECURITY;
 --
 
 ALTER TABLE public.rule_version ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: slide; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.slide ENABLE ROW LEVEL SECURITY;
 
 --
 -- Name: tag_change; Type: ROW SECURITY; Schema: public; Owner: -
@@ -3024,6 +3074,13 @@ GRANT SELECT,INSERT ON TABLE public.rule_draft TO loyalty_run;
 --
 
 GRANT SELECT,INSERT ON TABLE public.rule_version TO loyalty_run;
+
+
+--
+-- Name: TABLE slide; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT ON TABLE public.slide TO loyalty_run;
 
 
 --

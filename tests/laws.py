@@ -22,6 +22,7 @@ from loyalty.domain.members import GENESIS, MEMBERS, Member
 from loyalty.domain.programme import Programme
 from loyalty.domain.returns import is_purchase
 from loyalty.domain.reviews import REVIEWS, Review
+from loyalty.domain.sliding import renewals
 from loyalty.domain.state import State
 from loyalty.domain.tiers import TierStep
 
@@ -380,7 +381,12 @@ def nothing_due_is_overlooked(records: Records) -> None:
     for member in records.members.values():
         lots = [lot for lot in records.lots.values() if lot.member_id == member.id and lot.remaining]
         holds = [x for x in records.holds.values() if x.member_id == member.id and x.status == HoldStatus.OPEN]
-        moments: list[datetime | None] = [*(lot.due_at for lot in lots), *(x.expires_at for x in holds)]
+        ends = dict[str, datetime]()
+        for entry in records.entries_of(member.id):
+            for wallet, end in renewals(records.programme, entry).items():
+                ends[wallet] = max(end, ends.get(wallet, end))
+        due = [lot.due_at or ends.get(lot.wallet) for lot in lots]
+        moments: list[datetime | None] = [*due, *(x.expires_at for x in holds)]
         moments.append(member.tier_until)
         earliest = min((moment for moment in moments if moment is not None), default=None)
         if earliest is not None:

@@ -18,7 +18,7 @@ from loyalty.domain.ids import FactId
 from loyalty.domain.ladder import Ladder, Rung
 from loyalty.domain.lots import Lot, LotState
 from loyalty.domain.members import Status
-from loyalty.domain.programme import Expiry, Lifespan, Programme, Shortfall, Wallet
+from loyalty.domain.programme import Expiry, Lifespan, Programme, RenewedBy, Shortfall, Wallet
 from loyalty.domain.reservations import reservation_of
 from loyalty.domain.state import Moment, State
 from loyalty.operations.command import Command, Receipt
@@ -92,12 +92,25 @@ LASTING_RULES = Rules(
 """Nothing but a tier and holds ever fall due, and nobody gives points away."""
 
 
+SLIDING_RULES = RULES._replace(
+    wallets=(
+        WalletRule("points", 1, 100, days(7), slides=2),
+        WalletRule("coins", 3, 200, days(0), slides=1, slides_by_spending=True),
+        WalletRule("stars", 1, 1000, days(40), slides=1),
+    )
+)
+"""Points last for a while after whatever was last done; those of one wallet ripen when they would have ended."""
+
+
 def programme_of(rules: Rules) -> Programme:
     """The programme that lives by the rules the twin was given."""
 
     def expiry(rule: WalletRule) -> Expiry:
         if rule.years is not None:
             return Expiry(Lifespan.YEAR_END, rule.years)
+        if rule.slides is not None:
+            by = RenewedBy.EARNING_AND_SPENDING if rule.slides_by_spending else RenewedBy.EARNING
+            return Expiry(Lifespan.SLIDING, rule.slides, by)
         return Expiry(Lifespan.NEVER_ENDS) if rule.months is None else Expiry(Lifespan.MONTHS, rule.months)
 
     return a_programme(

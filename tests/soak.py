@@ -17,6 +17,7 @@ from tests.machine import (
     MENU,
     PEOPLE,
     RULES,
+    SLIDING_RULES,
     STRICT_RULES,
     VERBS,
     Ask,
@@ -33,7 +34,7 @@ LIFE = 250
 """Commands in a life."""
 BETWEEN = 25
 """Commands between two comparisons of everything."""
-WORLDS = (RULES, RULES, STRICT_RULES, LASTING_RULES)
+WORLDS = (RULES, RULES, STRICT_RULES, LASTING_RULES, SLIDING_RULES)
 
 
 def live(seed: int, commands: int = LIFE) -> int:

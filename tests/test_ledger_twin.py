@@ -18,14 +18,14 @@ from loyalty.operations.door import Submission
 from loyalty.operations.sweep import Settle
 from tests import laws, soak
 from tests.conftest import Urls
-from tests.machine import PEOPLE, RULES, Ask, Known, Told, machine, programme_of, submission, written
+from tests.machine import PEOPLE, RULES, SLIDING_RULES, Ask, Known, Told, machine, programme_of, submission, written
 from tests.makers import a_fact, a_member_id, a_programme, accepted, at, enrolling, granting, redeeming, rendered
 from tests.postgres_ledger import InPostgres, Postgres
-from tests.twin import Fact
+from tests.twin import Fact, Rules
 
 TABLES = ["member", "book", "lot", "net_spend", "entry", "posting", "draw", "tier_step", "event"]
 TABLES += ["replay", "reference", "identity", "hold", "reversal", "adjustment", "review"]
-TABLES += ["tier_count", "tier_grant", "merge"]
+TABLES += ["tier_count", "tier_grant", "merge", "slide"]
 
 
 @pytest.fixture
@@ -35,25 +35,29 @@ def postgres(urls: Urls) -> Iterator[Postgres]:
     postgres.close()
 
 
+@pytest.mark.parametrize("rules", [RULES, SLIDING_RULES], ids=["points expire", "points slide"])
 @pytest.mark.parametrize("through", ["door", "lanes"])
 def test_the_ledger_in_postgres_and_its_twin_agree_after_every_step(
-    postgres: Postgres, through: Literal["door", "lanes"]
+    postgres: Postgres, through: Literal["door", "lanes"], rules: Rules
 ) -> None:
     def open_ledger(programme: Programme) -> InPostgres:
         return InPostgres(postgres, programme, through)
 
     few = settings(max_examples=max(5, settings().max_examples // 4))
-    run_state_machine_as_test(machine(open_ledger), settings=few)
+    run_state_machine_as_test(machine(open_ledger, rules), settings=few)
 
 
-def test_invariant_10_batches_cut_differently_leave_the_same_history_in_postgres(postgres: Postgres) -> None:
+@pytest.mark.parametrize("rules", [RULES, SLIDING_RULES], ids=["points expire", "points slide"])
+def test_invariant_10_batches_cut_differently_leave_the_same_history_in_postgres(
+    postgres: Postgres, rules: Rules
+) -> None:
     """The same life, command by command and in batches of seven: what is needed is loaded in both."""
     dice = random.Random(13)
     buying = [Ask("purchase", n % 3, amount=n * 37 % 900 * 100, currency="CNY", wait=_hours(9 * n)) for n in range(40)]
     then = [soak.ask(dice)._replace(key=None, dry_run=False) for _ in range(200)]
     forced = [Ask("redeem", n, amount=9_000, forced=True, source="offline") for n in range(2)]
     facts = written([*buying, *forced, *(ask for ask in then if ask.verb not in ("close", "status"))])
-    programme = programme_of(RULES)
+    programme = programme_of(rules)
     one_by_one, in_batches = InPostgres(postgres, programme, "door"), InPostgres(postgres, programme, "door")
     # The id of the programme is hashed, so both play in the same one, one after the other.
     end = max(fact.learnt_at for fact in facts)

@@ -68,7 +68,7 @@ async def test_no_statement_reads_more_the_more_there_is(grown: Grown) -> None:
 
     small = plans.small_tables(grown.cluster.server, grown.database) - plans.NEVER_LARGE
     known = {"person", "consent", "adjustment", "parked_event", "review", "cap_use", "code_use"}
-    known |= {"tier_grant", "merge", "difference", "tag_change", "what_if"}
+    known |= {"tier_grant", "merge", "difference", "tag_change", "what_if", "slide"}
     assert small <= known, "who fills the other tables?"
     found = plans.readings(heard.plans, small=small)
     assert {one.name: one.problems for one in found if one.problems} == {}

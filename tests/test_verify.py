@@ -78,6 +78,7 @@ async def test_an_untouched_history_is_sound(database: Database, history: Progra
         "tier_grant",
         "merge",
         "tag_change",
+        "slide",
     }
     assert there == report.checked.keys() - missing, "an import holds and returns nothing, and all is in order"
 

@@ -24,6 +24,10 @@ class WalletRule(NamedTuple):
     """Valid to the same day that many months later ..."""
     years: int | None = None
     """... or to the end of that many years later; neither: for ever."""
+    slides: int | None = None
+    """Or else all of them to the same day that many months after whatever was last earned ..."""
+    slides_by_spending: bool = False
+    """... or spent."""
 
 
 class Rules(NamedTuple):
@@ -414,7 +418,8 @@ class World:
             missing -= part
             redemption.given.append((number, part))
             lot = person.lots[number]
-            if lot.expires and lot.expires <= now and self.rules.refund_grace_days:
+            ends = self.end(person, lot)
+            if ends and ends <= now and self.rules.refund_grace_days:
                 last_day = self.day(now) + timedelta(days=self.rules.refund_grace_days)
                 end = self.start_of(last_day + timedelta(days=1))
                 births.append(self.lot(person, fact, wallet, part, lot.earned, end))
@@ -704,7 +709,7 @@ class World:
         lots = []
         for number, points in draws:
             drawn = person.lots[number]
-            lots.append(self.lot(other, fact, fact.wallet, points, drawn.earned, drawn.expires))
+            lots.append(self.lot(other, fact, fact.wallet, points, drawn.earned, self.end(person, drawn)))
         self.write(other, fact, "transfer", [(fact.wallet, "transferred", "available", fact.amount)], lots, births=lots)
 
     def adjust(self, person: Person, fact: Fact) -> None:
@@ -777,7 +782,7 @@ class World:
         """Let happen what is due by `now`, a moment at a time: maturing, then holds that end, then expiring."""
         while True:
             live = [lot for lot in person.lots if lot.left]
-            moments = [lot.matures if lot.pending else lot.expires for lot in live]
+            moments = [lot.matures if lot.pending else self.end(person, lot) for lot in live]
             moments += [person.until, *(hold.ends for hold in self.open_holds(person))]
             due = sorted(moment for moment in moments if moment is not None and moment <= now)
             if not due:
@@ -793,7 +798,7 @@ class World:
             for hold in self.open_holds(person):
                 if hold.ends == moment:
                     self.let_go(person, fact, hold, "expired", moment)
-            stale = [lot for lot in person.lots if lot.left and not lot.pending and lot.expires == moment]
+            stale = [lot for lot in person.lots if lot.left and not lot.pending and self.end(person, lot) == moment]
             if stale:
                 stale.sort(key=Lot.draw_order)
                 moves = summed((lot.wallet, "available", "expired", lot.left) for lot in stale)
@@ -963,17 +968,35 @@ class World:
         earned_on = self.day(fact.occurred_at)
         if rule.years is not None:
             return self.start_of(date(earned_on.year + rule.years + 1, 1, 1))
-        if rule.months is None:
-            return None
-        year, month = earned_on.year, earned_on.month
-        for _ in range(rule.months):
+        return None if rule.months is None else self.after_months(earned_on, rule.months)
+
+    def after_months(self, day: date, months: int) -> datetime:
+        """The end of the same day so many months later, or of that month's last day when it is shorter."""
+        year, month = day.year, day.month
+        for _ in range(months):
             year, month = (year + 1, 1) if month == 12 else (year, month + 1)
-        last = earned_on.day
+        last = day.day
         while True:
             try:
                 return self.start_of(date(year, month, last) + timedelta(days=1))
             except ValueError:
                 last -= 1
+
+    def end(self, person: Person, lot: Lot) -> datetime | None:
+        """When a lot ends: on its own date, or so long after the last activity of all that the journal tells."""
+        rule = self.wallet(lot.wallet)
+        if lot.expires is not None or rule.slides is None:
+            return lot.expires
+        ends = []
+        for line in person.journal:
+            for _, wallet, _, earned, matures, expires in line["births"]:
+                if wallet == rule.name and expires is None:
+                    ends.append(self.after_months(self.day(earned), rule.slides))
+                    ends += [self.start_of(self.day(matures) + timedelta(days=1))] if matures else []
+            spent = any(wallet == rule.name and credit == "redeemed" for wallet, _, credit, _ in line["postings"])
+            if spent and rule.slides_by_spending:
+                ends.append(self.after_months(self.day(line["occurred_at"]), rule.slides))
+        return max(ends)
 
     def expiry_in(self, wallet: str, fact: Fact) -> datetime | None:
         return self.expiry(self.wallet(wallet), fact)

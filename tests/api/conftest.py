@@ -240,7 +240,7 @@ TABLES = (
     *("member", "entry", "posting", "lot", "draw", "book", "hold", "reversal", "adjustment", "reference"),
     *("identity", "person", "consent", "event", "net_spend", "tier_step", "replay", "parked_event", "review"),
     *("rule_draft", "rule_version", "cap_use", "code_use", "channel", "difference"),
-    *("tier_count", "tier_grant", "merge", "what_if", "tag_change"),
+    *("tier_count", "tier_grant", "merge", "what_if", "tag_change", "slide"),
 )
 """Everything that a write may touch."""
 _DIGESTS = " union all ".join(

@@ -131,7 +131,7 @@ async def test_the_birthday_itself_is_kept_nowhere_but_sealed(
         rows = (await connection.execute(text(every), {"p": shop.programme.id})).scalars().all()
     assert any("member.birthday_month" in row for row in rows)
     assert not [row for row in rows if "1991-07-01" in row]
-    assert "1991" not in str(told)
+    assert "1991-" not in str(told)
 
 
 async def test_nobody_is_looked_up_where_no_rule_asks(shop: Shop, marketing: Client, opened: list[str]) -> None:

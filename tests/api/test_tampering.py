@@ -82,7 +82,7 @@ TABLES = (
     *("cap_use", "code_use", "rule_draft", "rule_version", "channel", "difference"),
     *("adjustment", "book", "consent", "draw", "entry", "event", "hold", "identity", "lot", "member", "net_spend"),
     *("parked_event", "person", "posting", "reference", "replay", "reversal", "review"),
-    *("merge", "tag_change", "tier_count", "tier_grant", "tier_step"),
+    *("merge", "slide", "tag_change", "tier_count", "tier_grant", "tier_step"),
 )
 A_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 CHANGED_BY_TYPE = {

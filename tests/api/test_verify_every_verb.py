@@ -1,6 +1,6 @@
 """`verify` names what was changed of a hold, a reversal, an adjustment or a lot that lapsed."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bench.rules import publish_at_once
 from loyalty.api.service import Service
+from loyalty.demo import DEMO
 from loyalty.domain.ladder import Ladder, Rung
+from loyalty.domain.programme import Expiry, Lifespan, Wallet
 from loyalty.domain.rules import Base, Bonus, Cap, CapPer
 from loyalty.operations.verify import verify
 from loyalty.worker.parked import cure_parked
@@ -20,6 +22,7 @@ from tests.api.conftest import Shop, ShopFactory, accepted, an_order
 OF_EVERY_VERB: dict[str, Any] = {
     "transfers": True,
     "adjustment_limit": 100,
+    "wallets": {**DEMO.wallets, "stars": Wallet("stars", 0, 100, timedelta(0), Expiry(Lifespan.SLIDING, 6), 0)},
     "ladder": Ladder(
         (Rung("member", 0), Rung("silver", 1_000_00), Rung("gold", 5_000_00)), metric=(("net_spend", 1), ("visits", 1))
     ),
@@ -40,6 +43,7 @@ async def a_day_of_every_verb(shop: Shop, app: FastAPI, owner: AsyncEngine) -> S
     ben, cleo = await shop.enrols(), await shop.enrols()
     for member in (anna, ben, cleo):
         await shop.gives(member, 500)
+    await shop.gives(anna, 5, wallet="stars")
 
     async def hold(member: dict[str, Any], points: int, reference: str) -> str:
         body = {"member": {"id": member["id"]}, "points": points, "source": "pos", "reference": reference}

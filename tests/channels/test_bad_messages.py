@@ -203,7 +203,7 @@ async def test_a_line_says_what_became_of_a_message_and_nothing_of_whom(
         ("tmall", "points", "77", "replayed", None),
         ("tmall", "points", None, "refused", "malformed_message"),
     ]
-    for secret in ("secret", "13527153122", "1990", SECRET):
+    for secret in ("secret", "13527153122", "1990-05", SECRET):
         assert secret not in str(told), secret
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from loyalty.domain.ladder import Ladder, Rung
-from loyalty.domain.programme import CLOCK_TOLERANCE, Expiry, Lifespan, Programme, Shortfall, Wallet
+from loyalty.domain.programme import CLOCK_TOLERANCE, Expiry, Lifespan, Programme, RenewedBy, Shortfall, Wallet
 from loyalty.domain.refusals import OccursInFuture
 from tests.makers import a_programme, a_wallet, at, days
 
@@ -101,7 +101,8 @@ def test_what_is_not_set_is_strict_or_off() -> None:
 
 
 def test_the_words_of_the_settings_are_as_published() -> None:
-    assert [word.value for word in Lifespan] == ["never", "months", "year_end"]
+    assert [word.value for word in Lifespan] == ["never", "months", "year_end", "sliding"]
+    assert [word.value for word in RenewedBy] == ["earning", "earning_and_spending"]
     assert [word.value for word in Shortfall] == ["owed", "withheld", "waived"]
 
 

@@ -159,9 +159,8 @@ def written(receipt: Receipt) -> dict[str, Any]:
     return {"entry": entries[0] if entries else None, "entries": entries, "balances": balances(receipt.balances)}
 
 
-def lot(programme: Programme, of: Lot) -> dict[str, Any]:
-    """A lot as lists show it."""
-    expires_at = of.expires_at
+def lot(programme: Programme, of: Lot, expires_at: datetime | None) -> dict[str, Any]:
+    """A lot as lists show it, and when it expires as things are."""
     return {
         "id": f"lot_{of.id}",
         "wallet": of.wallet,

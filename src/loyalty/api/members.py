@@ -27,7 +27,7 @@ from loyalty.domain.refusals import IdentityTaken, MemberNotFound
 from loyalty.operations.command import Receipt
 from loyalty.operations.enrol import Enrol, Enrolled, Rejoin, new_card_number
 from loyalty.operations.membership import Close, SetStatus
-from loyalty.store import history, tags
+from loyalty.store import history, sliding, tags
 from loyalty.store.balances import Past, Standing, read_past
 from loyalty.store.history import LotPlace
 from loyalty.store.horizon import horizon
@@ -267,8 +267,9 @@ async def lots(
     async with call.service.database.snapshot(programme.id) as connection:
         check_exists(exists=await exists(connection, programme.id, member))
         found = await history.open_lots(connection, programme.id, member, after=after, limit=limit + 1)
+        ends = await sliding.ends(connection, programme, member)
     places = [[one.wallet, one.state, one.due_at, one.earned_at, one.id] for one in found]
-    items = [answers.lot(programme, one) for one in found]
+    items = [answers.lot(programme, one, one.expires_at or ends.get(one.wallet)) for one in found]
     return _json(paging.page(items, limit, lambda last: places[items.index(last)]))
 
 

@@ -12,6 +12,7 @@ from loyalty.domain.ids import EntryId, LotId, MemberId
 from loyalty.domain.journal import write_entry
 from loyalty.domain.lots import LOTS, Lot, LotState, draw_order, take
 from loyalty.domain.members import watch
+from loyalty.domain.sliding import due_of
 from loyalty.domain.state import Draft
 
 
@@ -72,7 +73,7 @@ def credited(draft: Draft, back: Iterable[Draw]) -> list[Lot]:
     """The lots that points were given back to, as they are now; the member is watched for their end."""
     lots = [lot for draw in back if (lot := draft.get(LOTS, draw.lot_id)) is not None]
     for lot in lots:
-        watch(draft, lot.member_id, lot.due_at)
+        watch(draft, lot.member_id, due_of(draft, lot))
     return lots
 
 

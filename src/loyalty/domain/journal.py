@@ -8,6 +8,7 @@ from loyalty.domain.entries import NO_CAUSE, Because, Birth, Draw, Entry, Kind, 
 from loyalty.domain.events import OF_ENTRIES, Event
 from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.members import MEMBERS, existing
+from loyalty.domain.sliding import slide
 from loyalty.domain.state import Draft
 
 
@@ -68,6 +69,7 @@ def write_entry(
     )
     event = Event(entry.id, member_id, entry.sequence, OF_ENTRIES + entry.kind, entry.recorded_at)
     draft.record(entry, event)
+    slide(draft, entry)
     return entry
 
 

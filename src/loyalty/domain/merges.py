@@ -19,6 +19,7 @@ from loyalty.domain.journal import write_entry
 from loyalty.domain.lots import LOTS, Lot, LotState, all_open, in_draw_order, moved, open_lot, put_back, take
 from loyalty.domain.members import MEMBERS, Status, watch
 from loyalty.domain.refusals import MemberMerged
+from loyalty.domain.sliding import end_of
 from loyalty.domain.state import Draft, Shelf, State
 from loyalty.domain.terms import usual_end
 from loyalty.domain.tiers import Count
@@ -284,7 +285,7 @@ def _copy(draft: Draft, survivor: MemberId, entry_id: EntryId, lot: Lot, draw: D
         because=Because(),
         earned_at=lot.earned_at,
         matures_at=lot.matures_at if lot.state == LotState.PENDING else None,
-        expires_at=lot.expires_at,
+        expires_at=end_of(draft, lot),
         funder=lot.funder,
     )
 

@@ -27,23 +27,42 @@ class Lifespan(StrEnum):
     NEVER_ENDS = "never"
     MONTHS = "months"
     YEAR_END = "year_end"
+    SLIDING = "sliding"
+    """Counted from the last activity in the wallet instead: all its points end together."""
+
+
+class RenewedBy(StrEnum):
+    """What counts as activity where points slide."""
+
+    EARNING = "earning"
+    EARNING_AND_SPENDING = "earning_and_spending"
 
 
 class Expiry(NamedTuple):
-    """`months`: that many months later; `year_end`: at the end of the n-th next year; `never`."""
+    """`months`: that many months later; `year_end`: at the end of the n-th next year; `never`; `sliding`: in months."""
 
     lifespan: Lifespan
     periods: int = 0
+    renewed_by: RenewedBy = RenewedBy.EARNING
+    """Where they slide."""
+
+    @property
+    def slides(self) -> bool:
+        return self.lifespan == Lifespan.SLIDING
 
     def valid_through(self, earned_on: date) -> date | None:
-        """The last business day on which points earned on `earned_on` can be spent; None for ever."""
+        """The last business day on which points earned on `earned_on` can be spent; None: they have no date."""
         match self.lifespan:
             case Lifespan.MONTHS:
                 return add_months(earned_on, self.periods)
             case Lifespan.YEAR_END:
                 return date(earned_on.year + self.periods, 12, 31)
-            case Lifespan.NEVER_ENDS:
+            case Lifespan.NEVER_ENDS | Lifespan.SLIDING:
                 return None
+
+    def slides_through(self, active_on: date) -> date | None:
+        """The last business day of points that slide, after an activity on `active_on`; None: they do not slide."""
+        return add_months(active_on, self.periods) if self.slides else None
 
 
 class Wallet(NamedTuple):
@@ -66,6 +85,8 @@ class Wallet(NamedTuple):
             raise ValueError(f"the wallet {self.name!r} needs a positive unit and no negative points or value")
         if self.pending < timedelta(0) or self.expiry.periods < 0:
             raise ValueError(f"the wallet {self.name!r} cannot be pending or last for a negative time")
+        if self.expiry.slides and not self.expiry.periods:
+            raise ValueError(f"the wallet {self.name!r} slides by at least a month")
 
 
 class Shortfall(StrEnum):

@@ -15,6 +15,7 @@ from loyalty.domain.ids import LotId, MemberId
 from loyalty.domain.journal import write_entry
 from loyalty.domain.lots import LOTS, UNSEEN_DUE, Lot, LotState, draw_order, known_lots, let_lapse, moved
 from loyalty.domain.members import MEMBERS, existing
+from loyalty.domain.sliding import sliding_books, undated
 from loyalty.domain.state import Draft
 from loyalty.domain.tiers import counts_of_ripe, earn, review
 
@@ -26,7 +27,7 @@ def settle(draft: Draft, member_id: MemberId, until: datetime) -> None:
         return
     waiting = [(lot.due_at, lot.id) for lot in _lots(draft, member_id) if lot.due_at is not None]
     heapify(waiting)
-    while (moment := _next_due(draft, member_id, waiting)) is not None and moment <= until:
+    while (moment := _next_due(draft, member_id, waiting, until)) is not None and moment <= until:
         due = _taken(draft, waiting, moment)
         ripe = _mature(draft, member_id, moment, [lot for lot in due if lot.state == LotState.PENDING])
         freed = _release(draft, member_id, moment)
@@ -36,20 +37,23 @@ def settle(draft: Draft, member_id: MemberId, until: datetime) -> None:
                 stale.append(lot)
             elif lot.due_at is not None:  # what was held while it ripened is due before this moment
                 heappush(waiting, (lot.due_at, lot.id))
-        _expire(draft, member_id, moment, stale)
+        _expire(draft, member_id, moment, [*stale, *_ended(draft, member_id, moment)])
         is_last = not waiting or waiting[0][0] > moment
         if is_last and existing(draft, member_id).tier_until == moment:
             review(draft, member_id, moment)
     draft.put(MEMBERS, member_id, existing(draft, member_id)._replace(due_at=moment))
 
 
-def _next_due(draft: Draft, member_id: MemberId, waiting: list[tuple[datetime, LotId]]) -> datetime | None:
+def _next_due(
+    draft: Draft, member_id: MemberId, waiting: list[tuple[datetime, LotId]], until: datetime
+) -> datetime | None:
     """No later than the earliest moment at which something of the member's falls due.
 
     What is not loaded is never due within the batch: the loader makes sure of it.
     """
     holds = open_holds(draft, member_id)
     moments = (
+        *(end for name, end in sliding_books(draft, member_id) if end > until or undated(draft, member_id, name)),
         waiting[0][0] if waiting else None,
         holds[0].expires_at if holds else None,
         existing(draft, member_id).tier_until,
@@ -104,6 +108,12 @@ def _release(draft: Draft, member_id: MemberId, moment: datetime) -> list[Lot]:
         entry = release(draft, hold, HoldStatus.EXPIRED, occurred_at=moment, accounting_date=date)
         freed += (draw.lot_id for draw in entry.draws)
     return _now(draft, freed)
+
+
+def _ended(draft: Draft, member_id: MemberId, moment: datetime) -> list[Lot]:
+    """The available lots that end with their book at this very moment."""
+    ended = (name for name, ends_at in sliding_books(draft, member_id) if ends_at == moment)
+    return [lot for name in ended for lot in undated(draft, member_id, name)]
 
 
 def _expire(draft: Draft, member_id: MemberId, moment: datetime, lots: list[Lot]) -> None:

@@ -1,6 +1,6 @@
 """When points can be spent: from maturing until expiring, by the settings of their wallet or by name."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from loyalty.domain.calendar import Calendar
@@ -48,10 +48,21 @@ def explicit_term(
 def usual_end(
     calendar: Calendar, wallet: Wallet, earned_at: datetime, *, no_earlier_than: datetime | None = None
 ) -> datetime | None:
-    """The end of the last day on which points earned at a moment can be spent; None for ever."""
+    """The end of the last day on which points earned at a moment can be spent; None: for ever, or while they slide."""
     valid_through = wallet.expiry.valid_through(calendar.business_date(earned_at))
-    if valid_through is None:
-        return None
+    return None if valid_through is None else _end(calendar, valid_through, no_earlier_than)
+
+
+def renewed_end(
+    calendar: Calendar, wallet: Wallet, active_at: datetime, *, no_earlier_than: datetime | None = None
+) -> datetime | None:
+    """The end of the last day of points that slide, after an activity at a moment; None: they do not slide."""
+    valid_through = wallet.expiry.slides_through(calendar.business_date(active_at))
+    return None if valid_through is None else _end(calendar, valid_through, no_earlier_than)
+
+
+def _end(calendar: Calendar, valid_through: date, no_earlier_than: datetime | None) -> datetime:
+    """The end of a last day, or of the day of a moment that is later."""
     if no_earlier_than is not None:
         valid_through = max(valid_through, calendar.business_date(no_earlier_than))
     return calendar.day_start(valid_through + _NEXT_DAY)

@@ -15,9 +15,10 @@ from loyalty.domain.lots import LotState, open_lot
 from loyalty.domain.members import MEMBERS, existing, watch, who_may_earn
 from loyalty.domain.persons import BIRTHDAYS, birthday_of
 from loyalty.domain.rules import Cap, RuleSet
+from loyalty.domain.sliding import as_of_now
 from loyalty.domain.state import Draft, Need
 from loyalty.domain.tags import TAGS, tags_of
-from loyalty.domain.terms import Term, explicit_term, usual_term
+from loyalty.domain.terms import Term, explicit_term, renewed_end, usual_term
 from loyalty.domain.tiers import COUNTS, HAS_BOUGHT, counts_of_points, counts_of_purchase, earn
 from loyalty.operations.command import Receipt
 
@@ -74,7 +75,7 @@ class Purchase(NamedTuple):
             births=entry.births,
         )
         earn(draft, self.member_id, counts, entry_id=entry.id)
-        return Receipt(self.member_id, (entry,), Accrued(points, terms))
+        return Receipt(self.member_id, (entry,), Accrued(points, _shown(draft, self.member_id, terms)))
 
 
 class Previewed(NamedTuple):
@@ -102,12 +103,20 @@ class Preview(NamedTuple):
     def decide(self, draft: Draft, at: datetime) -> Receipt:
         """As `Purchase`, and nothing is done. Raises MemberFrozen, CurrencyNotAccepted ..."""
         who_may_earn(draft, self.member_id)
-        programme, occurred_at = draft.programme, draft.moment.occurred_at
         facts, given = worked_out(
             draft, self.member_id, self.rules, self.order, self.because, self.business_date, explained=True
         )
-        terms = {name: usual_term(programme.calendar, programme.wallets[name], occurred_at) for name in given.points}
+        terms = {name: self._term(draft, name, points) for name, points in given.points.items()}
         return Receipt(self.member_id, (), Previewed(self.rules, self.order, facts, given, terms))
+
+    def _term(self, draft: Draft, name: str, points: int) -> Term:
+        """The term that the points would have: what they would do to the end of their book counts as done."""
+        calendar, wallet = draft.programme.calendar, draft.programme.wallets[name]
+        occurred_at = draft.moment.occurred_at
+        term = as_of_now(draft, self.member_id, name, usual_term(calendar, wallet, occurred_at))
+        renewed = renewed_end(calendar, wallet, occurred_at, no_earlier_than=term.matures_at) if points else None
+        ends = [end for end in (term.expires_at, renewed) if end is not None]
+        return term._replace(expires_at=max(ends, default=None))
 
 
 def needs_of_rules(rules: RuleSet, member_id: MemberId, day: date) -> tuple[Need, ...]:
@@ -203,7 +212,12 @@ class Grant(NamedTuple):
         ladder = draft.programme.ladder
         counts = counts_of_points(ladder, day=self.business_date, points=points, births=entry.births)
         earn(draft, self.member_id, counts, entry_id=entry.id)
-        return Receipt(self.member_id, (entry,), Accrued(points, terms))
+        return Receipt(self.member_id, (entry,), Accrued(points, _shown(draft, self.member_id, terms)))
+
+
+def _shown(draft: Draft, member_id: MemberId, terms: dict[str, Term]) -> dict[str, Term]:
+    """The terms as the till prints them."""
+    return {wallet: as_of_now(draft, member_id, wallet, term) for wallet, term in terms.items()}
 
 
 def granted_term(draft: Draft, wallet: str, *, pending_until: datetime | None, expires_at: datetime | None) -> Term:

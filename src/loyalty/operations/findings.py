@@ -28,6 +28,7 @@ CHECKED = (
     "review",
     "event",
     "difference",
+    "slide",
     "tag_change",
     "identity",
     "person",

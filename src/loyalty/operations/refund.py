@@ -16,6 +16,7 @@ from loyalty.domain.lots import LOTS, Lot, open_lot, put_back
 from loyalty.domain.members import MEMBERS, watch, who_may_earn
 from loyalty.domain.refusals import ExceedsRedemption, RedemptionNotFound
 from loyalty.domain.reversals import REVERSALS, reverse, reversed_of
+from loyalty.domain.sliding import end_of
 from loyalty.domain.state import Draft, Need
 from loyalty.domain.terms import usual_end
 from loyalty.operations.command import Receipt
@@ -132,7 +133,8 @@ class Refund(NamedTuple):
             lot = draft.get(LOTS, draw.lot_id)
             assert lot is not None, "a lot that was drawn from is loaded"
             grace = draft.programme.refund_grace_days
-            if grace and lot.expires_at is not None and lot.expires_at <= at:
+            end = end_of(draft, lot)
+            if grace and end is not None and end <= at:
                 births.append(self._graced(draft, id_, lot, part, _end_of_day(draft, at, later=grace)))
             else:
                 back.append(put_back(draft, lot.id, part))

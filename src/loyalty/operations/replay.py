@@ -19,6 +19,7 @@ from loyalty.domain.merges import Merge, carried
 from loyalty.domain.programme import Programme
 from loyalty.domain.returns import Plan, ReturnedLine, bought, bought_on, is_purchase, with_plan
 from loyalty.domain.reversals import Done, counted
+from loyalty.domain.sliding import Slide, renewals
 from loyalty.domain.tiers import Count
 from loyalty.operations.findings import Report
 from loyalty.operations.replayed_tiers import (
@@ -55,9 +56,8 @@ class _OpenLot:
         return mine == (row.drawn, row.restored, row.lapsed, row.state)
 
     @property
-    def due_at(self) -> datetime | None:
-        birth = self.row.birth
-        return birth.matures_at if self.state == LotState.PENDING else birth.expires_at
+    def matures_at(self) -> datetime | None:
+        return self.row.birth.matures_at
 
 
 class _Held:
@@ -110,6 +110,8 @@ class Replay:
         self._holds: dict[str, _Held] = {}
         self._reversed: dict[str, _Reversed] = {}
         self._cap_use: dict[tuple[str, str], int] = {}
+        self._ends: dict[str, datetime] = {}
+        self._slides: list[Slide] = []
         self._merged = ReplayedMerge()
         self._tiers = ReplayedTiers(programme, rows)
 
@@ -121,6 +123,7 @@ class Replay:
         self._check_chain(entry)
         self._post(entry)
         self._bear(rows)
+        self._slide(entry)
         if entry.kind == Kind.MATURE:
             self._ripen(entry)
         self._draw(entry)
@@ -151,12 +154,14 @@ class Replay:
         checked["merge"] += kept.merge is not None
         checked["cap_use"] += len(kept.cap_use)
         checked["tier_step"] += len(kept.steps)
+        checked["slide"] += len(kept.slides)
         self._compare_member()
         self._compare_books()
         self._compare_lots()
         self._compare_holds()
         self._compare_reversals()
         self._compare_cap_use()
+        self._compare_slides()
         for problem in self._merged.differences(kept.member.status, kept.merge):
             self._report.add("merge", kept.member.id, 3, problem)
         for table, row, problem in self._tiers.differences():
@@ -242,6 +247,16 @@ class Replay:
             lots = ", ".join(birth.lot_id for birth in entry.births) or "none"
             self._wrong("lot", entry, 3, f"it credits {_told(credited)} and its lots ({lots}) hold {_told(born)}")
 
+    def _slide(self, entry: Entry) -> None:
+        """Invariant 13: what the entry does to the end of a book whose points slide."""
+        for wallet, ends_at in renewals(self._programme, entry).items():
+            if wallet not in self._ends or self._ends[wallet] < ends_at:
+                self._ends[wallet] = ends_at
+                self._slides.append(Slide(entry.member_id, wallet, entry.sequence, ends_at))
+
+    def _end_of(self, lot: _OpenLot) -> datetime | None:
+        return lot.row.birth.expires_at or self._ends.get(lot.row.birth.wallet)
+
     def _ripen(self, entry: Entry) -> None:
         """What matures at the entry's moment becomes available, all that remains of it."""
         waiting = self._ripening.pop(entry.occurred_at, ())
@@ -271,7 +286,7 @@ class Replay:
             remaining = lot.remaining
             if not 0 <= remaining <= lot.row.birth.points:
                 self._wrong("draw", entry, 5, f"it leaves {remaining} points in the lot {draw.lot_id}")
-            if entry.kind == Kind.EXPIRE and (remaining or lot.row.birth.expires_at != entry.occurred_at):
+            if entry.kind == Kind.EXPIRE and (remaining or self._end_of(lot) != entry.occurred_at):
                 self._wrong("draw", entry, 11, f"the lot {draw.lot_id} does not expire then and there")
             if not remaining and lot.is_as_kept:
                 del self._lots[draw.lot_id]  # done with: memory holds open lots only
@@ -413,7 +428,8 @@ class Replay:
         if self._recorded_at is not None and member.recorded_at != self._recorded_at:
             problem = f"its recorded_at is {member.recorded_at}; its entries say {self._recorded_at}"
             self._report.add("member", member.id, 12, problem)
-        due = [lot.due_at for lot in self._lots.values() if lot.remaining]
+        open_ = [lot for lot in self._lots.values() if lot.remaining]
+        due = [lot.matures_at if lot.state == LotState.PENDING else self._end_of(lot) for lot in open_]
         due += [hold.expires_at for hold in self._holds.values() if hold.status == HoldStatus.OPEN]
         earliest = min((moment for moment in (*due, member.tier_until) if moment is not None), default=None)
         if earliest is not None and (member.due_at is None or member.due_at > earliest):
@@ -483,6 +499,13 @@ class Replay:
                 row = f"{self._rows.member.id} {cap} {over}".rstrip()
                 problem = f"it is {kept.get((cap, over))}; the purchases come to {self._cap_use.get((cap, over))}"
                 self._report.add("cap_use", row, 4, problem)
+
+    def _compare_slides(self) -> None:
+        """Invariant 13."""
+        for one in {*self._rows.slides} ^ {*self._slides}:
+            row = f"{one.member_id} {one.wallet} {one.sequence}"
+            whose = "the journal" if one in self._slides else "its row"
+            self._report.add("slide", row, 13, f"only {whose} says that the book lasts until {one.ends_at}")
 
     def _balance(self, wallet: str) -> Balance:
         book = self._books.get(wallet)

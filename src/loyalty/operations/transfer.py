@@ -12,6 +12,7 @@ from loyalty.domain.journal import write_entry
 from loyalty.domain.lots import LOTS, OPEN_LOTS, Lot, in_draw_order, open_lot, take
 from loyalty.domain.members import MEMBERS, watch, who_may_earn, who_may_spend
 from loyalty.domain.refusals import SameMember, TransfersNotAllowed
+from loyalty.domain.sliding import end_of
 from loyalty.domain.spending import check_covered
 from loyalty.domain.state import Draft, Need
 from loyalty.operations.command import Receipt
@@ -95,6 +96,6 @@ class Transfer(NamedTuple):
             points=draw.points,
             because=Because(store=self.because.store),
             earned_at=drawn.earned_at,
-            expires_at=drawn.expires_at,
+            expires_at=end_of(draft, drawn),
             funder=drawn.funder,
         )

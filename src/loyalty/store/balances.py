@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loyalty.domain.books import BOOKS, EMPTY, Balance
+from loyalty.domain.calendar import FOREVER
 from loyalty.domain.climbing import Climber
 from loyalty.domain.holds import HOLDS, OPEN_HOLDS, Hold
 from loyalty.domain.ids import FactId, MemberId, Mint, bucket_of
@@ -16,12 +17,13 @@ from loyalty.domain.lots import LOTS, OPEN_LOTS, Lot, LotState, in_draw_order
 from loyalty.domain.members import MEMBERS, Member, existing
 from loyalty.domain.programme import Programme
 from loyalty.domain.settle import settle
+from loyalty.domain.sliding import due_of, end_of, sliding_books
 from loyalty.domain.state import Draft, Moment, Need, Shelf, State
 from loyalty.domain.tiers import COUNTS, TierGrant, climber_of, granted
-from loyalty.store import members, past, shelves
+from loyalty.store import members, past, shelves, sliding
 from loyalty.store.coalesce import Coalescer
 from loyalty.store.database import Database
-from loyalty.store.parts import PROGRAMME
+from loyalty.store.parts import PROGRAMME, keys
 from loyalty.store.past import Left
 from loyalty.store.schema import INTEGER, SMALLINT, TEXT, TIMESTAMPTZ, UUID
 
@@ -97,6 +99,7 @@ async def read_standings(
     until = {id_: max(at, member.effective_at) for id_, member in found.items()}
     await shelves.load(connection, shelves.Asked(programme, needs, until, loaded), loaded)
     expiring = await _expiring(connection, programme, until)
+    await _add_undated(connection, programme, until, expiring)
     return {id_: _settled(programme, loaded, id_, until[id_], expiring.get(id_, {})) for id_ in found}
 
 
@@ -115,6 +118,7 @@ async def read_past(
         return Past({wallet: Balance() for wallet in programme.wallets}, {wallet: [] for wallet in programme.wallets})
     loaded = State()
     await members.find(connection, programme.id, [member_id], loaded)
+    await sliding.find(connection, programme, member_id, loaded, upto=left.sequence)
     held = await past.holds_left_by(connection, programme.id, member_id, left)
     lots = await past.lots_left_by(connection, programme.id, member_id, left, held)
     _put_back(loaded, member_id, left, lots, held)
@@ -126,7 +130,7 @@ async def read_past(
 
 def _put_back(into: State, member_id: MemberId, left: Left, lots: Sequence[Lot], held: Sequence[Hold]) -> None:
     """The member, its books, lots and holds as the entry left them. A tier's term has no bearing on points."""
-    due = [lot.due_at for lot in lots if lot.due_at is not None and lot.remaining]
+    due = [moment for lot in lots if lot.remaining and (moment := due_of(into, lot)) is not None]
     member = existing(into, member_id)._replace(
         sequence=left.sequence,
         effective_at=left.effective_at,
@@ -153,9 +157,9 @@ def _instants(draft: Draft, member_id: MemberId, wallet: str) -> dict[datetime, 
     """Points that can be spent by their expiry, the next `INSTANTS_READ` of them."""
     instants: dict[datetime, int] = {}
     for lot in in_draw_order(draft, member_id, wallet):
-        if lot.expires_at is not None:
-            instants[lot.expires_at] = instants.get(lot.expires_at, 0) + lot.remaining
-    return dict(list(instants.items())[:INSTANTS_READ])
+        if (end := end_of(draft, lot)) is not None:
+            instants[end] = instants.get(end, 0) + lot.remaining
+    return dict(sorted(instants.items())[:INSTANTS_READ])
 
 
 def _settled(
@@ -170,13 +174,24 @@ def _settled(
     settle(draft, member_id, at)
     for _, lot in draft.own(LOTS):
         before, ending = loaded.get(LOTS, lot.id), expiring.get(lot.wallet, {})
-        if before is not None and lot.expires_at in ending:  # what a ripe lot repaid of `owed` is gone
-            ending[lot.expires_at] -= before.remaining - lot.remaining
+        end = lot.expires_at or FOREVER
+        if before is not None and end in ending:  # what a ripe lot repaid of `owed` is gone
+            ending[end] -= before.remaining - lot.remaining
+    _slide(draft, member_id, expiring)
     member = draft.get(MEMBERS, member_id)
     assert member is not None, "settling removes nobody"
     shown = {wallet: _by_day(programme, expiring.get(wallet, {})) for wallet in programme.wallets}
     climber = climber_of(draft, programme, member)
     return Standing(member, balances(draft, member_id), shown, climber, granted(draft, member), at)
+
+
+def _slide(draft: Draft, member_id: MemberId, expiring: dict[str, dict[datetime, int]]) -> None:
+    """What has no date of its own expires when its book ends, as far as that is not beyond what was read."""
+    for wallet, ends_at in sliding_books(draft, member_id):
+        instants = expiring.get(wallet, {})
+        points = instants.pop(FOREVER, 0)
+        if len(instants) < INSTANTS_READ or ends_at < max(instants):
+            instants[ends_at] = instants.get(ends_at, 0) + points
 
 
 def _by_day(programme: Programme, instants: dict[datetime, int]) -> list[Expiring]:
@@ -233,3 +248,42 @@ async def _expiring(
         wallets = found.setdefault(MemberId(member_id.hex), {})
         wallets.setdefault(wallet, {})[expires_at] = points
     return found
+
+
+_UNDATED = text(
+    f"""
+    select k.member_id, k.wallet, sum(o.remaining)::bigint
+      from {keys(bucket="the_buckets", member_id="the_members", wallet="the_wallets", moment="the_moments")}
+      join lot o on o.open and o.bucket = k.bucket and o.programme_id = k.programme_id
+       and o.member_id = k.member_id and o.wallet = k.wallet
+       and (o.state = 'available' or o.due_at <= k.moment) and o.expires_at is null
+     group by k.member_id, k.wallet
+    """  # noqa: S608 - only our own constants
+).bindparams(
+    bindparam("the_buckets", type_=SMALLINT.array),
+    bindparam("the_members", type_=UUID.array),
+    bindparam("the_wallets", type_=TEXT.array),
+    bindparam("the_moments", type_=TIMESTAMPTZ.array),
+    bindparam(PROGRAMME, type_=INTEGER),
+)
+
+
+async def _add_undated(
+    connection: AsyncConnection,
+    programme: Programme,
+    until: Mapping[MemberId, datetime],
+    expiring: dict[MemberId, dict[str, dict[datetime, int]]],
+) -> None:
+    """Add, under FOREVER, the points without a date of their own, where points slide. They end with their book."""
+    books = sliding.books_of(programme, until)
+    if not books:
+        return
+    values: dict[str, Any] = {
+        "the_buckets": [bucket_of(id_) for id_, _ in books],
+        "the_members": [id_ for id_, _ in books],
+        "the_wallets": [wallet for _, wallet in books],
+        "the_moments": [until[id_] for id_, _ in books],
+        PROGRAMME: programme.id,
+    }
+    for member_id, wallet, points in await connection.execute(_UNDATED, values):
+        expiring.setdefault(MemberId(member_id.hex), {}).setdefault(wallet, {})[FOREVER] = points

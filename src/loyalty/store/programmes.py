@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from loyalty.domain.activity import Activity
 from loyalty.domain.calendar import Calendar
 from loyalty.domain.ladder import NET_SPEND, Down, Ladder, Pending, Period, Returns, Rung, Steps, Up, Window
-from loyalty.domain.programme import Expiry, Lifespan, Programme, Shortfall, SpendRequires, Wallet
+from loyalty.domain.programme import Expiry, Lifespan, Programme, RenewedBy, Shortfall, SpendRequires, Wallet
 from loyalty.store.database import enter_programme
 from loyalty.store.rules import published
 
@@ -43,7 +43,7 @@ def settings_json(programme: Programme) -> str:
                     "points_per_unit": wallet.points_per_unit,
                     "unit": wallet.unit,
                     "pending_seconds": int(wallet.pending.total_seconds()),
-                    "expiry": {"lifespan": wallet.expiry.lifespan, "periods": wallet.expiry.periods},
+                    "expiry": _expiry_json(wallet.expiry),
                     "point_value": wallet.point_value,
                 }
                 for wallet in programme.wallets.values()
@@ -74,7 +74,7 @@ def from_settings(id_: int, code: str, settings: Mapping[str, Any]) -> Programme
             points_per_unit=one["points_per_unit"],
             unit=one["unit"],
             pending=timedelta(seconds=one["pending_seconds"]),
-            expiry=Expiry(Lifespan(one["expiry"]["lifespan"]), one["expiry"]["periods"]),
+            expiry=_expiry(one["expiry"]),
             point_value=one["point_value"],
         )
         for one in settings["wallets"]
@@ -102,6 +102,17 @@ def from_settings(id_: int, code: str, settings: Mapping[str, Any]) -> Programme
         activity=Activity(**settings.get("activity_months", {})),
     )
     return programme.checked()
+
+
+def _expiry_json(expiry: Expiry) -> dict[str, Any]:
+    slides = {"renewed_by": expiry.renewed_by} if expiry.slides else {}
+    return {"lifespan": expiry.lifespan, "periods": expiry.periods, **slides}
+
+
+def _expiry(settings: Mapping[str, Any]) -> Expiry:
+    """The policy that `_expiry_json` wrote down."""
+    renewed_by = RenewedBy(settings.get("renewed_by", RenewedBy.EARNING))
+    return Expiry(Lifespan(settings["lifespan"]), settings["periods"], renewed_by)
 
 
 def _ladder_json(ladder: Ladder) -> dict[str, Any]:

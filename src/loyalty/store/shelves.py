@@ -30,6 +30,7 @@ from loyalty.domain.programme import Programme
 from loyalty.domain.publishing import DRAFTED, LAST_VERSIONS, VERSIONS
 from loyalty.domain.reversals import REVERSALS
 from loyalty.domain.reviews import REVIEWS
+from loyalty.domain.sliding import SLIDES, Slide
 from loyalty.domain.state import Need, Shelf, State
 from loyalty.domain.tags import TAGS, TagChange
 from loyalty.domain.tiers import COUNTS, GRANTS, HAS_BOUGHT, TierStep
@@ -53,6 +54,7 @@ from loyalty.store import (
     reversals,
     reviews,
     rules,
+    sliding,
     tags,
     tiers,
     what_ifs,
@@ -201,6 +203,12 @@ def _want_merges(asked: Asked) -> Wanted:
     return (merges.load(list(found)), merges.place) if found else None
 
 
+def _want_slides(asked: Asked) -> Wanted:
+    """Of every member, where points slide: settling lets them end."""
+    books = sliding.books_of(asked.programme, dict.fromkeys(need.key for need in asked.needs.get(MEMBERS, ())))
+    return (sliding.load(books), sliding.place) if books else None
+
+
 def _want_birthdays(asked: Asked) -> Wanted:
     """Of those whose birthday a rule asks for, and of nobody else."""
     days: dict[MemberId, list[date]] = {}
@@ -245,6 +253,7 @@ _WANTS = (
     _keyed(IDENTITIES, identities.load, identities.place),
     _keyed(IDENTITIES_OF, identities.load_of, identities.place_of),
     _want_books,
+    _want_slides,
     _keyed(LOTS, lots.load_by_id, lots.place_by_id),
     _want_lots_of_open_holds,
     _want_lots,
@@ -310,6 +319,8 @@ async def _load_more_lots(connection: AsyncConnection, asked: Asked, into: State
     for member_id, member in asked.locked.own(MEMBERS):
         if member.due_at is not None and not _is_due(member, asked.until[member_id]):
             into.put(UNSEEN_DUE, member_id, member.due_at)
+    if ended := _ended(asked, into):
+        await _load_lots(connection, asked, ended, into)
     ahead = AHEAD
     short = {book: points for book, points in _spent(asked).items() if points < EVERYTHING}
     for _ in range(HELPINGS):
@@ -321,9 +332,22 @@ async def _load_more_lots(connection: AsyncConnection, asked: Asked, into: State
         if not short:
             return
         ahead *= MORE
-        reaches = [_reach(asked, book, ahead) for book in short]
-        wanted = (lots.load(reaches), lambda rows, into, reaches=reaches: lots.place(rows, reaches, into))
-        await _load(connection, asked.programme.id, [wanted], into)
+        await _load_lots(connection, asked, [_reach(asked, book, ahead) for book in short], into)
+
+
+async def _load_lots(connection: AsyncConnection, asked: Asked, reaches: list[lots.Reach], into: State) -> None:
+    wanted = (lots.load(reaches), lambda rows, into: lots.place(rows, reaches, into))
+    await _load(connection, asked.programme.id, [wanted], into)
+
+
+def _ended(asked: Asked, known: State) -> list[lots.Reach]:
+    """All lots of the books that end by themselves within the batch: such lots have no date to be found by."""
+    members = dict(asked.locked.own(MEMBERS))
+    return [
+        lots.Reach(id_, wallet, LotState.AVAILABLE.value, asked.until[id_], EVERYTHING)
+        for (id_, wallet), slide in known.own(SLIDES)
+        if slide.ends_at <= asked.until[id_] and _is_due(members[id_], asked.until[id_])
+    ]
 
 
 def _reach(asked: Asked, book: tuple[MemberId, str], ahead: int) -> lots.Reach:
@@ -387,6 +411,7 @@ def _writes(batch: State, loaded: State, recorded_at: datetime) -> Iterable[Writ
     yield from codes.write(*of(CODE_USE))
     yield from journal.write_entries(facts.get(Entry, ()))
     yield from tiers.write_steps(facts.get(TierStep, ()))
+    yield from sliding.write(facts.get(Slide, ()))
     yield from tags.write(facts.get(TagChange, ()))
     yield from persons.write_persons(facts.get(Person, ()))
     yield from persons.write_consents(facts.get(Consent, ()))

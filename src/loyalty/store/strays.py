@@ -315,6 +315,14 @@ _CHECKS = (
         wrong=f"x.points_master = '{PointsMaster.OURS}' and event.id is null",
     ),
     Check(
+        "slide",
+        f"{_OF_MEMBER} || ' ' || x.wallet || ' ' || x.sequence",
+        11,
+        "belongs to no member",
+        joined=_ITS_MEMBER,
+        wrong="member.id is null",
+    ),
+    Check(
         "tag_change",
         _ID,
         6,

@@ -14,6 +14,7 @@ from loyalty.domain.ids import BUCKETS, EntryId, MemberId
 from loyalty.domain.ladder import NET_SPEND
 from loyalty.domain.members import Member
 from loyalty.domain.merges import Merge
+from loyalty.domain.sliding import Slide
 from loyalty.domain.tiers import TierGrant, TierStep
 from loyalty.store import adjustments, members, merges
 from loyalty.store.journal import WHOLE_ENTRY, Beside, EntryRows, hex_of, whole_entry
@@ -44,6 +45,8 @@ class MemberRows(NamedTuple):
     """The newest, in force or not."""
     merge: Merge | None
     """The same, into another."""
+    slides: tuple[Slide, ...]
+    """By wallet and sequence."""
 
 
 async def take_time(connection: AsyncConnection) -> None:
@@ -154,7 +157,7 @@ def _entry(row: Sequence[Any]) -> EntryRows:
 
 
 def _member(row: Sequence[Any]) -> MemberRows:
-    *own, books, months, counts, caps, steps, grant, merge = row
+    *own, books, months, counts, caps, steps, grant, merge, slides = row
     member = members.from_row(own)
     return MemberRows(
         member,
@@ -165,6 +168,7 @@ def _member(row: Sequence[Any]) -> MemberRows:
         tuple(_step(member.id, *step) for step in steps or ()),
         None if grant is None else grant_from_row(grant),
         None if merge is None else merges.from_row(merge),
+        tuple(Slide(member.id, *one) for one in slides or ()),
     )
 
 
@@ -256,7 +260,10 @@ _MEMBERS = text(
              where g.bucket = m.bucket and g.programme_id = m.programme_id and g.member_id = m.id),
            (select row(g.member_id, g.survivor_id, g.merged_at, g.carried::text)
               from merge g
-             where g.bucket = m.bucket and g.programme_id = m.programme_id and g.member_id = m.id)
+             where g.bucket = m.bucket and g.programme_id = m.programme_id and g.member_id = m.id),
+           (select array_agg(row(l.wallet, l.sequence, l.ends_at) order by l.wallet, l.sequence)
+              from slide l
+             where l.bucket = m.bucket and l.programme_id = m.programme_id and l.member_id = m.id)
       from member m
      where m.bucket = :the_bucket and m.programme_id = :{PROGRAMME} and m.id > :after_member
      order by m.id
