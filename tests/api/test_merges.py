@@ -96,7 +96,8 @@ async def test_a_merge_carries_lots_with_their_dates_tier_and_identities(at: Mer
     for identity in (WECHAT, TMALL):
         found = accepted(await at.shop.till.post("/v1/members/resolve", {"member": {"identity": identity}}))
         assert found["id"] == anna["id"]
-    assert accepted(await at.shop.till.get(f"/v1/members/{twice['id']}"))["status"] == "merged"
+    shown = accepted(await at.shop.till.get(f"/v1/members/{twice['id']}"))
+    assert (shown["status"], shown["merged_into"]) == ("merged", anna["id"])
 
 
 async def test_whoever_names_the_merged_member_means_the_survivor(at: Merged) -> None:

@@ -27,7 +27,7 @@ from loyalty.domain.refusals import IdentityTaken, MemberNotFound
 from loyalty.operations.command import Receipt
 from loyalty.operations.enrol import Enrol, Enrolled, Rejoin, new_card_number
 from loyalty.operations.membership import Close, SetStatus
-from loyalty.store import history, sliding, tags
+from loyalty.store import history, merges, sliding, tags
 from loyalty.store.balances import Past, Standing, read_past
 from loyalty.store.history import LotPlace
 from loyalty.store.horizon import horizon
@@ -79,10 +79,16 @@ class MemberAnswer(Answer):
     enrolled_at: datetime
 
 
-class MemberReadAnswer(MemberAnswer):
+class TaggedAnswer(MemberAnswer):
     """A member, and what it is called."""
 
     tags: list[str] = Field(description="What earning rules may tell it by.", examples=[["staff"]])
+
+
+class MemberReadAnswer(TaggedAnswer):
+    """A member, what it is called, and who it is now."""
+
+    merged_into: str | None = Field(description="The survivor, of a member that was merged.")
 
 
 class EnrolAnswer(MemberAnswer):
@@ -186,11 +192,14 @@ async def enrol(call: Calling, body: EnrolBody) -> Response:
 
 @router.get("/v1/members/{id}", summary="Read a member", **reads(MEMBERS_READ, MemberReadAnswer, 404))
 async def read(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
-    found = await standing(call, path_member(id))
+    member, merge = (await standing(call, path_member(id))).member, None
     programme_id = call.caller.programme.id
     async with call.service.database.snapshot(programme_id) as connection:
-        called = await tags.find(connection, programme_id, found.member.id)
-    return _json({**member_answer(found.member), "tags": called})
+        called = await tags.find(connection, programme_id, member.id)
+        if member.status == Status.MERGED:
+            merge = (await merges.in_force(connection, programme_id, [member.id])).get(member.id)
+    into = None if merge is None else f"mem_{merge.survivor}"
+    return _json({**member_answer(member), "tags": called, "merged_into": into})
 
 
 AsOf = Annotated[

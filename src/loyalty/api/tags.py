@@ -13,7 +13,7 @@ from loyalty.api.answers import Answer, BalanceAnswer, EntryAnswer, to_json
 from loyalty.api.bodies import Body, Reason, path_member
 from loyalty.api.documented import reads, writes
 from loyalty.api.lean import Calling, StrictRoute
-from loyalty.api.members import MemberReadAnswer, check_exists, member_answer, whom
+from loyalty.api.members import TaggedAnswer, check_exists, member_answer, whom
 from loyalty.api.paging import Cursor, Limit
 from loyalty.api.writing import write
 from loyalty.domain.tags import MOST_TAGS, TAG, TagChange
@@ -36,7 +36,7 @@ class TagsBody(Body):
     reason: Annotated[Reason, Field(examples=["on the staff list of November"])]
 
 
-class TagsAnswer(MemberReadAnswer):
+class TagsAnswer(TaggedAnswer):
     """The member with its tags as they are now."""
 
     entry: None = Field(default=None, description="A tag moves no points.")

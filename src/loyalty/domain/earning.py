@@ -5,7 +5,7 @@ bonuses; and no more than its caps leave room for. Everything is exact until it 
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from fractions import Fraction
 from types import MappingProxyType
@@ -35,6 +35,7 @@ from loyalty.domain.rules import (
 )
 
 Exact = int | Fraction
+_Conditional = TypeVar("_Conditional", Multiplier, Bonus, Exclusion)
 _Grouped = TypeVar("_Grouped", Multiplier, Bonus)
 
 
@@ -167,7 +168,7 @@ class _Evaluation:
         self._explained = explained
         self._reasons = reasons
         self._steps: list[Step] = []
-        self._excluded = [self._excluded_from(number) for number in range(len(lines))]
+        self._excluded = self._exclusions()
 
     def earned(self) -> Earned:
         gains = {wallet: self._gain(base) for wallet, base in self._rules.bases.items()}
@@ -187,17 +188,18 @@ class _Evaluation:
 
     def _gain(self, base: Base) -> Gain:
         """What one wallet gains: the base over the lines and their multipliers, rounded once; bonuses; caps."""
-        wallet = base.wallet
-        spent, counting = 0, []
+        wallet, lines = base.wallet, self._lines
+        counting = [
+            number for number, line in enumerate(lines) if wallet not in self._excluded[number] and _earns(base, line)
+        ]
+        spent = sum(lines[number]["amount"] for number in counting)
         weighted: Exact = 0
         touched: dict[str, int] = {}
-        for number, line in enumerate(self._lines):
-            if wallet in self._excluded[number] or not _earns(base, line):
-                continue
-            counting.append(number)
-            amount = _amount(base, line)
-            spent += line["amount"]
-            weighted += amount * self._factor(wallet, number, line["amount"], touched)
+        for number, applying in self._by_line(self._rules.multipliers.get(wallet, ()), counting):
+            highest = _highest(applying)
+            for rule in highest:
+                touched[rule.id] = touched.get(rule.id, 0) + lines[number]["amount"]
+            weighted += _amount(base, lines[number]) * _factor(highest)
         earning, of = self._share(base)
         exact = Fraction(weighted * base.points * earning, base.per * 100 * of)
         rounded = _ROUND[base.rounding](exact)
@@ -206,23 +208,6 @@ class _Evaluation:
             self._tell(multiplier, fired=multiplier.id in touched, amount=touched.get(multiplier.id, 0))
         points = rounded + self._bonuses(wallet, counting)
         return Gain(self._capped(wallet, points), exact.as_integer_ratio(), rounded)
-
-    def _factor(self, wallet: str, number: int, amount: int, touched: dict[str, int]) -> Exact:
-        """By how many hundredths the multipliers multiply what a line earns."""
-        applying = [rule for rule in self._rules.multipliers.get(wallet, ()) if self._applies(rule, number)]
-        applying = _highest(applying)
-        added, best = 100, 0
-        factor: Exact = 1
-        for rule in applying:
-            touched[rule.id] = touched.get(rule.id, 0) + amount
-            match rule.stacking:
-                case Stacking.ADD:
-                    added += rule.percent - 100
-                case Stacking.BEST:
-                    best = max(best, rule.percent - 100)
-                case Stacking.MULTIPLY:
-                    factor *= Fraction(rule.percent, 100)
-        return max(0, added + best) * factor
 
     def _share(self, base: Base) -> tuple[int, int]:
         """How much of the order was paid with what earns, and of how much."""
@@ -237,8 +222,8 @@ class _Evaluation:
         total = 0
         rules = self._rules.bonuses.get(wallet, ())
         given: dict[str, int] = dict.fromkeys((rule.id for rule in rules), 0)
-        for number in counting:
-            for rule in _highest([rule for rule in rules if rule.per == Per.PIECE and self._applies(rule, number)]):
+        for number, applying in self._by_line([rule for rule in rules if rule.per == Per.PIECE], counting):
+            for rule in _highest(applying):
                 given[rule.id] += self._lines[number]["quantity"]
         whole = [rule for rule in rules if rule.per == Per.ORDER and counting and self._applies(rule, None)]
         given.update({rule.id: 1 for rule in _highest(whole)})
@@ -271,13 +256,22 @@ class _Evaluation:
             points -= cut
         return points
 
-    def _excluded_from(self, number: int) -> frozenset[str]:
-        """The wallets in which a line earns nothing."""
-        found: set[str] = set()
-        for rule in self._rules.exclusions:
-            if self._applies(rule, number):
-                found.update(self._rules.bases if rule.wallet is None else (rule.wallet,))
-        return frozenset(found)
+    def _exclusions(self) -> list[frozenset[str]]:
+        """The wallets in which each line earns nothing."""
+        found: list[set[str]] = [set() for _ in self._lines]
+        for number, applying in self._by_line(self._rules.exclusions, range(len(found))):
+            for rule in applying:
+                found[number].update(self._rules.bases if rule.wallet is None else (rule.wallet,))
+        return [frozenset(wallets) for wallets in found]
+
+    def _by_line(
+        self, rules: Sequence[_Conditional], numbers: Iterable[int]
+    ) -> Iterator[tuple[int, list[_Conditional]]]:
+        """The rules that apply to each line. What is not about lines is asked once."""
+        of_lines = [rule for rule in rules if rule.when in self._rules.about_lines]
+        of_order = [rule for rule in rules if rule.when not in self._rules.about_lines and self._applies(rule, None)]
+        for number in numbers:
+            yield number, of_order + [rule for rule in of_lines if self._applies(rule, number)]
 
     def _applies(self, rule: Multiplier | Bonus | Exclusion, number: int | None) -> bool:
         """Whether a rule's condition holds, for a line where it is about lines.
@@ -329,7 +323,22 @@ def _highest(rules: list[_Grouped]) -> list[_Grouped]:
     for rule in rules:
         if rule.group is not None:
             best[rule.group] = max(rule.priority, best.get(rule.group, rule.priority))
-    return [rule for rule in rules if rule.group is None or best[rule.group] == rule.priority]
+    return [rule for rule in rules if rule.group is None or best[rule.group] == rule.priority] if best else rules
+
+
+def _factor(multipliers: Iterable[Multiplier]) -> Exact:
+    """By how many hundredths they multiply what a line earns."""
+    added, best = 100, 0
+    factor: Exact = 1
+    for rule in multipliers:
+        match rule.stacking:
+            case Stacking.ADD:
+                added += rule.percent - 100
+            case Stacking.BEST:
+                best = max(best, rule.percent - 100)
+            case Stacking.MULTIPLY:
+                factor *= Fraction(rule.percent, 100)
+    return max(0, added + best) * factor
 
 
 def _earns(base: Base, line: Mapping[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from loyalty.domain.calendar import INSTANT
-from loyalty.domain.conditions import compiled
+from loyalty.domain.conditions import Condition, compiled
 
 MOST_RULES: Final = 100
 """Most rules of a set."""
@@ -197,12 +197,21 @@ class InForce:
     @cached_property
     def names(self) -> frozenset[str]:
         """The variables that the conditions speak of."""
+        return frozenset(name for condition in self._conditions for name in condition.names)
+
+    @cached_property
+    def about_lines(self) -> frozenset[str]:
+        """The conditions that are asked for every line."""
+        return frozenset(condition.text for condition in self._conditions if condition.of_lines)
+
+    @property
+    def _conditions(self) -> list[Condition]:
         asking: list[Multiplier | Bonus | Exclusion] = [
             *self.exclusions,
             *(rule for rules in self.multipliers.values() for rule in rules),
             *(rule for rules in self.bonuses.values() for rule in rules),
         ]
-        return frozenset(name for rule in asking if rule.when is not None for name in compiled(rule.when).names)
+        return [compiled(rule.when) for rule in asking if rule.when is not None]
 
 
 _PLAIN: Final = (Rounding.FLOOR, Tax.AS_SENT, True, GiftCards.ALWAYS, True)
