@@ -17,7 +17,7 @@ from typing import Any, Final
 import asyncpg
 
 from bench import report
-from bench.ground import GROWN, HERE, RUNNER, SERVICE, SETTINGS, Ground
+from bench.ground import GROWN, HERE, PROGRAMME, RUNNER, SERVICE, SETTINGS, Ground
 from bench.processors import resident_mb
 from loyalty.domain.ladder import Ladder
 from loyalty.domain.programme import Programme
@@ -32,7 +32,7 @@ GROWS_AT_MOST: Final = 0.1
 """From the first tenth of the work to its end."""
 LOOKED_AT_EVERY_S: Final = 1.0
 
-CLIMBING: Final = GROWN._replace(code="climbing", ladder=Ladder(GROWN.ladder.rungs))
+CLIMBING: Final = PROGRAMME._replace(code="climbing", ladder=Ladder(GROWN.ladder.rungs))
 
 _MEMBERS = """
 insert into member (bucket, programme_id, id, number, status, enrolled_at, sequence, head, effective_at, recorded_at,
@@ -72,7 +72,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="few members: does it run at all?")
     options = parser.parse_args(arguments)
     if options.quick:
-        options.members = 5_000
+        options.members = min(options.members, 5_000)
     return options
 
 
