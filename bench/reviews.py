@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
+import uvloop
 
 from bench import report
 from bench.ground import GROWN, HERE, PROGRAMME, RUNNER, SERVICE, SETTINGS, Ground
@@ -22,6 +23,7 @@ from bench.processors import resident_mb
 from loyalty.domain.ladder import Ladder
 from loyalty.domain.programme import Programme
 from loyalty.embedded import EmbeddedPostgres
+from loyalty.memory import relax_collector
 from loyalty.operations.lanes import BULK_LANES, Lanes
 from loyalty.store import migrations, seeding
 from loyalty.store.database import Database
@@ -56,7 +58,8 @@ def main(arguments: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory(dir=hidden, prefix="bench-") as room:
         postgres = EmbeddedPostgres.start(Path(room) / "postgres", settings=SETTINGS)
         try:
-            found = asyncio.run(_reviewed(postgres, options.members))
+            relax_collector()  # as the worker does
+            found = uvloop.run(_reviewed(postgres, options.members))
             ground = Ground(postgres, CLIMBING, "", "", options.members, Path(room), Path(room))
             where = report.circumstances(ground)
         finally:

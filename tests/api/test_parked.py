@@ -409,7 +409,7 @@ async def test_one_that_is_cured_and_given_up_at_once_has_one_end(
             found = await store.find_all(connection, shop.programme.id, [_fact(one) for one in parked])
         now = datetime.now(UTC)
         lapses = [unasked(shop.programme, Lapse(one), occurred_at=now, recorded_at=now) for one in found]
-        return await decided(service.lanes, lapses)
+        return sum(await decided(service.lanes, lapses))
 
     done = await asyncio.gather(cured(service, shop), given_up())
     assert sum(done) == 20

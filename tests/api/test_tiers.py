@@ -1,5 +1,6 @@
 """Tiers over HTTP: progress, tiers given by hand, and how members moved."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,9 +8,14 @@ import pytest
 from fastapi import FastAPI
 
 from loyalty.api.service import Service
+from loyalty.domain.ids import MemberId
 from loyalty.domain.ladder import Ladder, Period, Rung, Window
+from loyalty.operations.door import Submission
+from loyalty.operations.lanes import Lanes
 from loyalty.operations.verify import verify
+from loyalty.worker import settling
 from loyalty.worker.settling import settle_due
+from loyalty.worker.unasked import decided
 from tests.api.conftest import Shop, ShopFactory, accepted, an_order, refused
 
 NOON = datetime(2026, 11, 22, 4, tzinfo=UTC)  # noon in Shanghai
@@ -98,6 +104,31 @@ async def test_the_sweep_reviews_tiers_and_whoever_looks_meanwhile_sees_it_done(
     assert await settle_due(service.database, service.lanes, later) == 1
     assert await settle_due(service.database, service.lanes, later) == 0
     assert (await verify(service.database, later)).findings == []
+
+
+@pytest.mark.parametrize(("failing", "settled", "tried"), [(1, 4, 5), (5, 0, 2)])
+async def test_a_sweep_tries_once_whose_settling_fails_and_ends_when_all_do(
+    a_shop: ShopFactory, app: FastAPI, monkeypatch: pytest.MonkeyPatch, failing: int, settled: int, tried: int
+) -> None:
+    service: Service = app.state.service
+    shop = await a_shop(fixed_now=NOON - timedelta(days=700), ladder=Ladder(RUNGS))
+    people = [await shop.enrols() for _ in range(5)]
+    for member in people:
+        await shop.sells(member, 150_000)
+    fail = {MemberId(member["id"].removeprefix("mem_")) for member in people[:failing]}
+    asked: list[MemberId] = []
+
+    async def decided_but_some(lanes: Lanes, asks: Sequence[Submission]) -> list[bool]:
+        asked.extend(ask.command.member_id for ask in asks)
+        sent = await decided(lanes, [ask for ask in asks if ask.command.member_id not in fail])
+        done = iter(sent)
+        return [ask.command.member_id not in fail and next(done) for ask in asks]
+
+    monkeypatch.setattr(settling, "decided", decided_but_some)
+    monkeypatch.setattr(settling, "BATCH", 2)
+    later = shop.programme._replace(fixed_now=NOON + timedelta(days=60))
+    assert await settle_due(service.database, service.lanes, later) == settled
+    assert len(asked) == len(set(asked)) == tried
 
 
 async def test_the_matrix_says_who_moved_and_why(a_shop: ShopFactory) -> None:

@@ -7,6 +7,7 @@ import uvloop
 from loyalty.cli.ending import ends_clearly
 from loyalty.cli.serve import stop_on_signals
 from loyalty.config import Settings, load_settings
+from loyalty.memory import relax_collector
 from loyalty.store.database import Database
 from loyalty.store.readiness import check_servable
 from loyalty.telemetry import configure_logging
@@ -22,6 +23,7 @@ def worker() -> None:
     """
     settings = load_settings()
     configure_logging(settings.log_level)
+    relax_collector()
     uvloop.run(_work(settings))
 
 

@@ -176,10 +176,10 @@ class Climber:
 
     def _promoted(self, today: date) -> int | None:
         """The place to which a period that ended before `today` lifts the member, where that waits for its end."""
-        begins, _ = self._period(today)
-        if self.ladder.up == Up.AT_ONCE or begins != today:
+        if self.ladder.up == Up.AT_ONCE:
             return None
-        return self._reaches(begins)
+        begins, _ = self._period(today)
+        return self._reaches(begins) if begins == today else None
 
     def _reaches(self, end: date) -> int | None:
         """The higher place that the window reaches, by as many steps as the ladder allows."""

@@ -158,17 +158,21 @@ def write(new: Sequence[Member], changed: Sequence[Member]) -> Iterable[Write]:
 _DUE = text(
     f"""
     select m.id from member m
-     where m.programme_id = :{PROGRAMME} and m.due_at <= :the_moment
+     where m.programme_id = :{PROGRAMME} and m.due_at <= :the_moment and m.id <> all (:but)
      order by m.due_at limit :at_most
     """  # noqa: S608 - only our own constants
 ).bindparams(
     bindparam(PROGRAMME, type_=INTEGER),
     bindparam("the_moment", type_=TIMESTAMPTZ),
+    bindparam("but", type_=UUID.array),
     bindparam("at_most", type_=BIGINT),
 )
 
 
-async def due(connection: AsyncConnection, programme_id: int, moment: datetime, *, at_most: int) -> list[MemberId]:
-    """Members for whom something is due by `moment`, longest overdue first. Locks nothing."""
-    found = await connection.execute(_DUE, {PROGRAMME: programme_id, "the_moment": moment, "at_most": at_most})
+async def due(
+    connection: AsyncConnection, programme_id: int, moment: datetime, *, but: Iterable[MemberId] = (), at_most: int
+) -> list[MemberId]:
+    """Members for whom something is due by `moment`, longest overdue first, `but` for some. Locks nothing."""
+    values = {PROGRAMME: programme_id, "the_moment": moment, "but": [*but], "at_most": at_most}
+    found = await connection.execute(_DUE, values)
     return [MemberId(row[0].hex) for row in found]

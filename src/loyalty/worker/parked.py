@@ -91,11 +91,11 @@ async def _cure(
             day = programme.calendar.business_date(one.occurred_at)
             command = through(command, merge, wallets=tuple(programme.wallets), business_date=day)
         asks.append(unasked(programme, command, occurred_at=one.occurred_at, recorded_at=now))
-    return await decided(lanes, asks)
+    return sum(await decided(lanes, asks))
 
 
 async def _give_up(database: Database, lanes: Lanes, programme: Programme) -> int:
-    """Give up those whose time is over. A batch that makes no headway ends it, as in `settling.py`."""
+    """Give up those whose time is over. A batch that makes no headway ends it."""
     ended = 0
     seen: set[FactId] = set()
     while True:
@@ -107,4 +107,4 @@ async def _give_up(database: Database, lanes: Lanes, programme: Programme) -> in
             events = await parked.find_all(connection, programme.id, late)
         seen.update(late)
         lapses = [unasked(programme, Lapse(one), occurred_at=one.occurred_at, recorded_at=now) for one in events]
-        ended += await decided(lanes, lapses)
+        ended += sum(await decided(lanes, lapses))

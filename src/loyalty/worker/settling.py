@@ -20,23 +20,28 @@ BATCH = 2 * MAX_BULK_BATCH
 async def settle_due(database: Database, lanes: Lanes, programme: Programme) -> int:
     """Settle every member of the programme that is due by now; how many there were.
 
-    Two sweeps at once are harmless, and one that is stopped midway is simply continued by the next. A batch that
-    makes no headway ends the sweep: its members are locked elsewhere, or their settling fails and is logged.
+    Two sweeps at once are harmless, and one that is stopped midway is simply continued by the next. Members whose
+    settling fails, which is logged, are left to the next sweep; a batch full of them ends this one.
     """
     total = 0
-    seen: set[MemberId] = set()
-    while True:
+    left: set[MemberId] = set()
+    before: set[MemberId] = set()
+    while len(left) < BATCH:
         recorded_at = datetime.now(UTC)
         now = programme.now(recorded_at)
         async with database.snapshot(programme.id) as connection:
-            due = await members.due(connection, programme.id, now, at_most=BATCH)
+            due = await members.due(connection, programme.id, now, but=left, at_most=BATCH)
             merged = await merges.in_force(connection, programme.id, due)
-        if not due or seen.issuperset(due):
-            return total
-        seen.update(due)
+        if not due:
+            break
         commands = [_settling(programme, id_, merged.get(id_), now) for id_ in due]
         asks = [unasked(programme, one, occurred_at=now, recorded_at=recorded_at) for one in commands]
-        total += await decided(lanes, asks)
+        accepted = await decided(lanes, asks)
+        total += sum(accepted)
+        # Whoever is due again at once is no headway either.
+        left.update(id_ for id_, done in zip(due, accepted, strict=True) if not done or id_ in before)
+        before = {*due}
+    return total
 
 
 def _settling(programme: Programme, member_id: MemberId, merge: Merge | None, now: datetime) -> Command:

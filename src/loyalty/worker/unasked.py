@@ -21,13 +21,13 @@ def unasked(programme: Programme, command: Command, *, occurred_at: datetime, re
     return Submission(programme, command, moment, _say_nothing)
 
 
-async def decided(lanes: Lanes, asks: Sequence[Submission]) -> int:
-    """Send the commands, at most as many as may wait, and see how many were accepted.
+async def decided(lanes: Lanes, asks: Sequence[Submission]) -> list[bool]:
+    """Send the commands, at most as many as may wait, and see of each whether it was accepted.
 
     Those that are refused or fail are left to the next round; the lanes have logged what failed.
     """
     results = await asyncio.gather(*lanes.submit_bulk(asks), return_exceptions=True)
-    return sum(isinstance(result, Answer) and isinstance(result.outcome, Receipt) for result in results)
+    return [isinstance(result, Answer) and isinstance(result.outcome, Receipt) for result in results]
 
 
 def _say_nothing(_: Receipt | Refusal) -> tuple[int, bytes]:
