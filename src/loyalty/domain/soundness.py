@@ -1,17 +1,40 @@
 """What is wrong with earning rules, said before they are published: each fault with its rule and its place."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any, Final, NamedTuple
 
-from loyalty.domain.conditions import Condition, Invalid, compiled, is_always, texts_beside, texts_within
+from loyalty.domain.conditions import (
+    TRUTH,
+    VARIABLES,
+    Condition,
+    Failed,
+    Invalid,
+    compiled,
+    holds,
+    is_always,
+    looked_at,
+    texts_beside,
+    texts_within,
+)
 from loyalty.domain.programme import Programme
 from loyalty.domain.rules import Base, Bonus, Cap, Exclusion, Multiplier, Per, Rule, Span
 from loyalty.domain.tags import TAG
 
 MOST_COST: Final = 10_000
 """Most evaluations of conditions for the largest order: some 15 ms."""
+
+FEW_VALUES: Final[Mapping[str, Sequence[Any]]] = {
+    "order.weekday": range(1, 8),
+    "order.month": range(1, 13),
+    "line.kind": ("goods", "gift_card", "shipping"),
+    **{name: (True, False) for name, (type_, _) in VARIABLES.items() if type_ == TRUTH},
+}
+"""Variables of which every value can be tried; the tiers are the programme's."""
+MOST_CASES: Final = 1_000
+"""Cases that are tried of one condition: some 5 ms."""
 
 
 class Fault(NamedTuple):
@@ -76,8 +99,14 @@ def _of_condition(programme: Programme, id_: str, text: str) -> Iterator[Fault]:
     except Invalid as invalid:
         yield Fault(id_, "when", invalid.problem, invalid.position)
         return
-    if is_always(condition, answer=False):
+    strange = [*_strange_words(programme, id_, condition)]
+    yield from strange
+    if not strange and _never_holds(programme, condition):
         yield Fault(id_, "when", "it can never fire: its condition never holds")
+
+
+def _strange_words(programme: Programme, id_: str, condition: Condition) -> Iterator[Fault]:
+    """The tiers and tags that it names and that nobody has."""
     tiers = {rung.tier for rung in programme.ladder.rungs}
     for tier, position in texts_beside(condition, "member.tier"):
         if tier not in tiers:
@@ -85,6 +114,23 @@ def _of_condition(programme: Programme, id_: str, text: str) -> Iterator[Fault]:
     for tag, position in texts_within(condition, "member.tags"):
         if not TAG.fullmatch(tag):
             yield Fault(id_, "when", f"no member has a tag {tag!r}: it is lower-case letters, digits and _", position)
+
+
+def _never_holds(programme: Programme, condition: Condition) -> bool:
+    """Whether it is false whatever the order: every case is tried where there are few, or else a constant is seen."""
+    few = {**FEW_VALUES, "member.tier": [rung.tier for rung in programme.ladder.rungs]}
+    values = [few[name] for name in condition.asks if name in few]
+    if len(values) < len(condition.asks) or math.prod(map(len, values)) > MOST_CASES:
+        return is_always(condition, answer=False)
+    return not any(_may_hold(condition, case) for case in product(*values))
+
+
+def _may_hold(condition: Condition, case: Sequence[Any]) -> bool:
+    """Whether it is true of these values, in the order of the variables it speaks of."""
+    try:
+        return holds(condition, looked_at(dict(zip(condition.asks, case, strict=True))))
+    except Failed:
+        return False
 
 
 def _wallets(programme: Programme, rules: Sequence[Rule]) -> Iterator[Fault]:
