@@ -67,7 +67,7 @@ def settings_json(programme: Programme) -> str:
 
 def from_settings(id_: int, code: str, settings: Mapping[str, Any]) -> Programme:
     """The programme that `settings_json` wrote down. Raises KeyError, ValueError on settings it cannot read."""
-    fixed_now = settings["fixed_now"]
+    fixed_now = settings.get("fixed_now")
     wallets = (
         Wallet(
             name=one["name"],
@@ -83,14 +83,14 @@ def from_settings(id_: int, code: str, settings: Mapping[str, Any]) -> Programme
         id=id_,
         code=code,
         currency=settings["currency"],
-        calendar=Calendar(ZoneInfo(settings["time_zone"]), timedelta(minutes=settings["cutover_minutes"])),
+        calendar=Calendar(ZoneInfo(settings["time_zone"]), timedelta(minutes=settings.get("cutover_minutes", 0))),
         wallets={wallet.name: wallet for wallet in wallets},
         ladder=_ladder(settings),
         fixed_now=None if fixed_now is None else datetime.fromisoformat(fixed_now).astimezone(UTC),
-        enrolment_requires=frozenset(settings["enrolment_requires"]),
-        minimum_age=settings["minimum_age"],
-        restarting_sources=frozenset(settings["restarting_sources"]),
-        # Settings written before these verbs have none of them.
+        # What is left out, or was written down before there was a choice, is as follows.
+        enrolment_requires=frozenset(settings.get("enrolment_requires", ())),
+        minimum_age=settings.get("minimum_age", 14),
+        restarting_sources=frozenset(settings.get("restarting_sources", ())),
         forced_sources=frozenset(settings.get("forced_sources", ())),
         hold_grace=timedelta(seconds=settings.get("hold_grace_seconds", 0)),
         refund_grace_days=settings.get("refund_grace_days", 0),
