@@ -116,6 +116,18 @@ def _words(kind: Any) -> list[str]:
     return [word for part in get_args(kind) for word in ([part] if isinstance(part, str) else _words(part))]
 
 
+@pytest.mark.parametrize("code", ["", "Acme", "-acme", "acme_rewards", "a" * 64])
+def test_a_programme_needs_a_name(code: str) -> None:
+    told = CliRunner().invoke(app, ["programme", "--", code])
+    assert told.exit_code == 1
+    assert told.stderr.startswith("loyalty: Name the programme in 1 to 63 lower-case letters")
+
+
+def test_the_settings_to_start_from_are_shown_without_a_name() -> None:
+    told = CliRunner().invoke(app, ["programme", "--show-settings"])
+    assert (told.exit_code, orjson.loads(told.stdout)["currency"]) == (0, "CNY")
+
+
 async def test_a_programme_keeps_the_settings_it_was_made_with(urls: Urls, tmp_path: Path) -> None:
     file, code = tmp_path / "settings.json", f"acme-{secrets.token_hex(4)}"
 

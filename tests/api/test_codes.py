@@ -90,6 +90,18 @@ async def test_a_retry_is_answered_long_after_its_code_is_over(shop: Shop, phone
     assert await shop.figures(member) == (0, 990)
 
 
+async def test_retries_are_no_guesses_and_are_answered_after_too_many(shop: Shop, phone: Client, clock: Clock) -> None:
+    member = await shop.enrols()
+    body = a_grant({"code": await shows(phone, member)})
+    first = accepted(await shop.till.post("/v1/accruals", body, key="till-8"))
+    clock.now += timedelta(minutes=10)
+    for _ in range(7):
+        assert accepted(await shop.till.post("/v1/accruals", body, key="till-8")) == first
+    wrong = [await shop.till.post("/v1/accruals", a_grant({"code": f"{member['number']}{n:08}"})) for n in range(6)]
+    assert wrong[-1].status_code == 429
+    assert accepted(await shop.till.post("/v1/accruals", body, key="till-8")) == first
+
+
 async def test_a_code_is_good_for_a_moment(shop: Shop, phone: Client, clock: Clock) -> None:
     member = await shop.enrols()
     name = {"code": await shows(phone, member)}

@@ -20,6 +20,7 @@ from tests.api.conftest import (
     ShopFactory,
     a_grant,
     a_hold,
+    a_reassignment,
     a_refund,
     a_return,
     accepted,
@@ -287,6 +288,49 @@ async def test_whatever_happens_at_the_same_moment_is_counted_once(at: Merged) -
     assert set(said[:12]) == {201}
     assert sorted(said[12:]) == [201, 422]
     assert await at.balance(anna) == points(pending=60, available=80)
+
+
+async def test_what_the_survivor_may_not_do_is_not_done_through_whom_it_absorbed(at: Merged) -> None:
+    for status, code in (("frozen", "member_frozen"), ("closed", "member_closed")):
+        anna, twice = await at.shop.enrols(), await at.shop.enrols()
+        await at.shop.gives(twice, 100)
+        spent = (await at.shop.redeems(twice, 30))["redemption"]["id"]
+        await at.merge(twice, anna)
+        if status == "closed":
+            accepted(await at.desk.post(f"/v1/members/{anna['id']}/close", {"reason": "leaves"}))
+        else:
+            accepted(await patched(at.desk, f"/v1/members/{anna['id']}", {"status": status}))
+        refused(await at.shop.till.post(f"/v1/redemptions/{spent}/refund", a_refund()), 409, code)
+
+
+async def test_what_is_free_again_after_the_survivor_has_left_is_forfeited(a_shop: ShopFactory, app: FastAPI) -> None:
+    service, now = app.state.service, datetime.now(UTC)
+    shop = await a_shop(fixed_now=now)
+    at = Merged(shop, service)
+    anna, twice = await shop.enrols(), await shop.enrols()
+    await shop.gives(twice, 100)
+    accepted(await shop.till.post("/v1/holds", a_hold(twice, 20, expires_in=600)))
+    await at.merge(twice, anna)
+    accepted(await at.desk.post(f"/v1/members/{anna['id']}/close", {"reason": "leaves"}))
+    later = shop.programme._replace(fixed_now=now + timedelta(days=1))
+    assert await settle_due(service.database, service.lanes, later) == 1
+    for member in (anna, twice):
+        assert await at.balance(member) == points()
+    entries = accepted(await shop.till.get(f"/v1/members/{twice['id']}/entries"))["items"]
+    assert [one["kind"] for one in entries[:2]] == ["forfeit", "release"]
+    assert (await verify(service.database, later)).findings == []
+
+
+async def test_a_sale_that_moves_between_two_merged_members_is_their_survivors(at: Merged) -> None:
+    anna, twice, ben, again = [await at.shop.enrols() for _ in range(4)]
+    sale = await at.shop.sells(twice, 10_000)
+    await at.merge(twice, anna)
+    await at.merge(again, ben)
+    accepted(
+        await at.shop.client("admin").post("/v1/reassignments", a_reassignment({"entry": sale["entry"]["id"]}, again))
+    )
+    assert [await at.balance(one) for one in (anna, twice, again)] == [points(), points(), points()]
+    assert await at.balance(ben) == points(pending=100)
 
 
 async def test_of_two_merges_in_a_row_at_the_same_moment_one_is_refused(at: Merged) -> None:

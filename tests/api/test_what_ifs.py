@@ -1,9 +1,10 @@
 """What if other rules had held: past orders, worked out anew."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 from sqlalchemy import text
@@ -13,10 +14,12 @@ from bench.rules import publish_at_once
 from loyalty.api.service import Service
 from loyalty.config import Settings
 from loyalty.domain.ladder import Ladder, Rung
-from loyalty.domain.rules import Base, Bonus, Cap, CapPer, Multiplier, OnReturn, Rule, RuleSet, rules_json
-from loyalty.operations.what_if import Question, report, what_if
+from loyalty.domain.rules import Base, Bonus, Cap, CapPer, Exclusion, Multiplier, OnReturn, Rule, RuleSet, rules_json
+from loyalty.operations.what_if import Question, Tally, report, what_if
+from loyalty.worker import what_ifs as worker
 from loyalty.worker.what_ifs import work_off
 from tests.api.conftest import Shop, ShopFactory, a_reassignment, a_return, accepted, an_order, refused
+from tests.api.test_rules import BASE, NOON, publishes
 
 NOW = datetime.now(UTC)
 TODAY = NOW.date()
@@ -98,9 +101,13 @@ async def test_a_generous_draft_says_what_it_costs_and_who_rises(shop: Shop, set
 async def test_what_nobody_knows_any_more_is_said_and_not_guessed(shop: Shop, settings: Settings) -> None:
     await sells(shop, await shop.enrols(), 100_00)
     birthday = Bonus("birthday", "points", 100, "member.birthday_month")
-    answer = await asked(settings, shop, PLAIN, birthday)
-    assert points(answer) == (100, 100)
-    assert answer["unknown"] == [{"variable": "member.birthday_month", "purchases": 1}]
+    staff = Exclusion("staff", None, "'staff' in member.tags")
+    answer = await asked(settings, shop, PLAIN, birthday, staff)
+    assert points(answer) == (100, 100), "nobody is taken for staff"
+    assert answer["unknown"] == [
+        {"variable": "member.birthday_month", "purchases": 1},
+        {"variable": "member.tags", "purchases": 1},
+    ]
 
 
 async def test_orders_of_other_days_are_left_as_they_were(shop: Shop, settings: Settings) -> None:
@@ -164,6 +171,59 @@ async def test_what_a_killed_worker_left_is_begun_again_once_its_lease_is_over(
             )
         assert await work_off(settings, service.database) == worked
     assert accepted(await marketing.get(f"/v1/what-ifs/{said['id']}"))["status"] == "done"
+
+
+async def test_a_worker_that_lost_its_lease_leaves_the_what_if_to_the_other_and_goes_on(
+    shop: Shop, settings: Settings, app: FastAPI, owner: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marketing, service = shop.client("marketing"), app.state.service
+    said = (await marketing.post(f"/v1/earning-rules/{await drafted(shop, PLAIN)}/what-if", SPAN)).json()
+    digits = said["id"].removeprefix("wif_")
+
+    async def taken_over_meanwhile(*_: Any, **__: Any) -> Tally:
+        async with owner.begin() as connection:
+            await connection.execute(
+                text("update what_if set claimed_until = now() + interval '1 hour' where id = cast(:id as uuid)"),
+                {"id": digits},
+            )
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(worker, "what_if", taken_over_meanwhile)
+        patched.setattr(worker, "TOLD_EVERY_S", 0.01)
+        assert await work_off(settings, service.database) == 1
+    assert accepted(await marketing.get(f"/v1/what-ifs/{said['id']}"))["status"] == "running"
+    again = (await marketing.post(f"/v1/earning-rules/{await drafted(shop, PLAIN)}/what-if", SPAN)).json()
+    assert await work_off(settings, service.database) == 1
+    assert accepted(await marketing.get(f"/v1/what-ifs/{again['id']}"))["status"] == "done"
+
+
+async def test_what_a_cap_let_through_before_and_what_lapsed_before_it_came_back_differ_in_nothing(
+    a_shop: ShopFactory, settings: Settings, app: FastAPI
+) -> None:
+    plain = await a_shop()
+    wallet = plain.programme.wallets["points"]._replace(pending=timedelta(0))
+    shop = await a_shop(fixed_now=NOON, wallets={"points": wallet}, ladder=LADDER)
+    cap = {"kind": "cap", "id": "monthly", "wallet": "points", "points": 150, "per": "month"}
+    await publishes(shop.client("marketing"), BASE, cap)
+    anna, ben = await shop.enrols(), await shop.enrols()
+    for day in ("2026-06-10", "2026-06-20"):
+        await shop.sells(anna, 10_000, occurred_at=f"{day}T12:00:00+08:00")
+    gone = await shop.sells(ben, 10_000, occurred_at="2026-06-20T12:00:00+08:00")
+    accepted(await shop.client("desk").post(f"/v1/members/{ben['id']}/close", {"reason": "leaves"}))
+    said = await shop.till.post("/v1/returns", a_return({"entry": gone["entry"]["id"]}, full=True))
+    assert said.status_code == 201, said.text
+
+    question = Question(
+        RuleSet("", None, None, (PLAIN, Cap("monthly", "points", 150, CapPer.MONTH))),
+        date(2026, 6, 15),
+        date(2026, 7, 2),
+    )
+    tally = await what_if(settings.database_url, shop.programme.code, question, processes=1)
+    found = report(shop.programme, question, tally)["wallets"]["points"]
+    assert (found["given"], found["would_be_given"]) == (50, 50)
+    assert tally.tiers == {"member\x1fmember": 2}
 
 
 async def test_what_makes_no_sense_is_refused(shop: Shop, settings: Settings, app: FastAPI) -> None:

@@ -6,7 +6,17 @@ import pytest
 
 from loyalty.domain.members import GENESIS
 from loyalty.domain.programme import CLOCK_TOLERANCE, Programme
-from loyalty.domain.publishing import NOTICE, Drafted, RulesId, Version, check_sound, next_version, rule_set, sealed
+from loyalty.domain.publishing import (
+    NOTICE,
+    TO_ASK_AGAIN,
+    Drafted,
+    RulesId,
+    Version,
+    check_sound,
+    next_version,
+    rule_set,
+    sealed,
+)
 from loyalty.domain.refusals import RulesPublished, RulesTooMany, RulesTooSoon, RulesUnsound
 from loyalty.domain.rules import MOST_VERSIONS, Base, Multiplier, Rule, RuleSet, Span
 from tests.makers import a_programme, at
@@ -36,10 +46,11 @@ def published(
 
 
 def test_versions_are_numbered_and_take_effect_later_each_time() -> None:
-    first = published()
-    assert first[:5] == (1, RulesId(f"{1:032x}"), NOW + NOTICE, NOW, "marketing")
+    later = NOW + timedelta(days=1)
+    first = published(since=later)
+    assert first[:5] == (1, RulesId(f"{1:032x}"), later, NOW, "marketing")
     with pytest.raises(RulesTooSoon) as caught:
-        published(first)
+        published(first, since=later)
     assert caught.value.facts == {"earliest": first.effective_from + timedelta(microseconds=1)}
     second = published(first, since=first.effective_from + timedelta(microseconds=1))
     assert second.version == 2
@@ -49,7 +60,7 @@ def test_a_live_programme_is_told_ahead_and_an_imported_one_need_not_be() -> Non
     assert NOTICE > CLOCK_TOLERANCE
     with pytest.raises(RulesTooSoon) as caught:
         published(since=NOW + NOTICE - timedelta(microseconds=1))
-    assert caught.value.facts == {"earliest": NOW + NOTICE}
+    assert caught.value.facts == {"earliest": NOW + NOTICE + TO_ASK_AGAIN}
     still = a_programme(fixed_now=NOW)
     assert published(since=at("2020-01-01"), programme=still).version == 1
     with pytest.raises(RulesTooSoon):

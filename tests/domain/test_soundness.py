@@ -103,6 +103,13 @@ def test_the_work_for_the_largest_order_is_bounded() -> None:
         ("x" * (MAX_CONDITION + 1), None),
         ("", None),
         ("(" * 200 + "true" + ")" * 200, None),
+        ("order.net_spend > 100 && 'staff' in member. tags", 37),
+        ("member . tier == 'gold'", 1),
+        ("member['tier'] == 'gold'", 1),
+        ("(member).tier == 'gold'", 2),
+        ("order.lines > 1 // the member's", 17),
+        (r"line.sku == r'\' && 'staff' in member.tags || 'a' == 'b'", 13),
+        ("'''it's''' == order.store || 'staff' in member.tags || order.store == 'x'", 1),
     ],
 )
 def test_a_condition_that_cannot_be_used_says_where(text: str, position: int | None) -> None:
@@ -144,7 +151,14 @@ def test_signs_within_a_text_are_no_division() -> None:
         ([BASE, doubled(when="order.weekday > 7")], [NEVER]),
         ([BASE, doubled(when="order.weekday == 7 && order.month <= 12")], []),
         ([BASE, doubled(when="member.birthday && order.month == 13 && member.tier != 'member'")], [NEVER]),
-        ([BASE, doubled(when="line.kind == 'giftcard'")], [NEVER]),
+        (
+            [BASE, doubled(when="line.kind != 'giftcard'")],
+            [("m", "when", "no line is of the kind 'giftcard': goods, gift_card or shipping", 14)],
+        ),
+        (
+            [BASE, doubled(when="order.day == 'monday'")],
+            [("m", "when", "order.day is never 'monday': it is written as 2026-12-31", 14)],
+        ),
         ([BASE, doubled(when="member.first_purchase && !member.first_purchase")], [NEVER]),
         ([BASE, doubled(when="member.tier == 'member' && member.tier != 'member'")], [NEVER]),
         ([BASE, doubled(when="order.weekday > 7 && line.amount > 1")], []),  # not found out; it does no harm

@@ -42,7 +42,10 @@ class TransitionAnswer(Answer):
 
 
 class TransitionsAnswer(Answer):
-    """Every member who had joined by the end of the span stands in each of the two matrices once."""
+    """Every member who had joined by the end of the span stands in each of the two matrices once.
+
+    Whoever was merged into another since is the survivor.
+    """
 
     members: int
     tiers: list[TransitionAnswer]

@@ -13,6 +13,13 @@ OF_A_CLIENT_FOR_A_CARD: Final[RateLimitItem] = RateLimitItemPerMinute(5)
 """Wrong codes, in each process. At eight digits and three steps, a card is guessed in some five hundred years."""
 
 
+class TooManyGuesses(Problem):
+    """Another code is not even looked at."""
+
+    def __init__(self) -> None:
+        super().__init__("too_many_guesses", "Too many wrong codes came from this client; wait a minute.")
+
+
 class Guesses:
     """The wrong codes of the last minute, by client and card."""
 
@@ -20,10 +27,10 @@ class Guesses:
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     async def check(self, client_id: str, card: str) -> None:
-        """Raises Problem `too_many_guesses`: another code is not even looked at."""
+        """Raises TooManyGuesses."""
         for limit, who in self._limits(client_id, card):
             if not await self._limiter.test(limit, *who):
-                raise Problem("too_many_guesses", "Too many wrong codes came from this client; wait a minute.")
+                raise TooManyGuesses
 
     async def count(self, client_id: str, card: str) -> None:
         """One more was wrong."""

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from loyalty.api.access import Caller
 from loyalty.api.problems import Problem
 from loyalty.api.service import Service
+from loyalty.domain.claims import Claim
 from loyalty.domain.ids import MemberId
 from loyalty.domain.texts import TwinNames, refuse_twins
 
@@ -33,7 +34,7 @@ DRY_RUN = "dry_run"
 class Call:
     """One admitted request: the service it came to, who calls, and the request itself."""
 
-    __slots__ = ("caller", "codes", "merged", "request", "service")
+    __slots__ = ("caller", "claim", "codes", "merged", "request", "service")
 
     def __init__(self, request: Request, service: Service, caller: Caller) -> None:
         self.request = request
@@ -41,6 +42,8 @@ class Call:
         self.caller = caller
         self.codes: list[tuple[MemberId, int]] = []
         """Member codes that the request came with: whose, and of which step. They are used up with it."""
+        self.claim: Claim | None = None
+        """Of a write that has a key."""
         self.merged: dict[MemberId, MemberId] = {}
         """Members that turned out to be merged into others, and into whom."""
 

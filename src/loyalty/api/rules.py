@@ -55,7 +55,7 @@ Condition = Annotated[
         min_length=1,
         max_length=MAX_CONDITION,
         description="A condition (CEL, https://cel.dev) over "
-        + "; ".join(f"`{name}` ({type_})" for name, (type_, _) in VARIABLES.items())
+        + "; ".join(f"`{name}` ({type_}: {what.rstrip('.')})" for name, (type_, what) in VARIABLES.items())
         + ".",
         examples=["member.tier == 'gold' && line.category == 'toys'"],
     ),

@@ -19,6 +19,7 @@ from loyalty.domain.calendar import Calendar
 from loyalty.domain.climbing import Outlook, Tenure
 from loyalty.domain.entries import Because
 from loyalty.domain.ids import MemberId
+from loyalty.domain.ladder import Ladder
 from loyalty.domain.members import Member
 from loyalty.domain.tiers import TierGrant, next_change
 from loyalty.operations.command import Receipt
@@ -166,17 +167,18 @@ def _tier(calendar: Calendar, found: Standing) -> dict[str, Any]:
         "score": outlook.score,
         "window_from": outlook.begins,
         "window_through": outlook.ends - timedelta(days=1),
-        "next": _next(outlook),
+        "next": _next(found.climber.ladder, member.tier, outlook.score),
         "stay": _stay(calendar, outlook),
         "granted": None if grant is None else _granted(grant),
     }
 
 
-def _next(outlook: Outlook) -> dict[str, Any] | None:
-    above = outlook.above
+def _next(ladder: Ladder, tier: str, score: int) -> dict[str, Any] | None:
+    """The tier above the one that is shown, be it earned or given."""
+    above = next(iter(ladder.rungs[ladder.place(tier) + 1 :]), None)
     if above is None:
         return None
-    return {"tier": above.tier, "reached_at": above.reached_at, "missing": outlook.missing_to_rise}
+    return {"tier": above.tier, "reached_at": above.reached_at, "missing": max(0, above.reached_at - score)}
 
 
 def _stay(calendar: Calendar, outlook: Outlook) -> dict[str, Any] | None:

@@ -71,7 +71,7 @@ class WhatIfTierAnswer(Answer):
 
 
 class WhatIfUnknownAnswer(Answer):
-    """What rules ask of a member and the entries of then did not keep: such a condition does not hold."""
+    """What rules ask of a member and the entries of then did not keep: it is taken as none, or as false."""
 
     variable: str = Field(examples=["member.tags"])
     purchases: int

@@ -10,10 +10,11 @@ from starlette.responses import Response
 
 from loyalty.api import problems
 from loyalty.api.bodies import Body, Channelled, MemberName, parse_id
+from loyalty.api.guesses import TooManyGuesses
 from loyalty.api.lean import DRY_RUN, Call
 from loyalty.api.problems import Problem
 from loyalty.api.service import new_fact, wall_clock
-from loyalty.domain.claims import Claim, ReferenceKey, ReferenceKind, ReplayKey, reference_key, replayed
+from loyalty.domain.claims import Claim, ReferenceKey, ReferenceKind, Replay, ReplayKey, reference_key, replayed
 from loyalty.domain.codes import ONE_TIME_DIGITS, STEPS_AROUND, step_of
 from loyalty.domain.identities import CARD_CHANNEL, CARD_TYPE, Identity
 from loyalty.domain.ids import MemberId
@@ -72,7 +73,7 @@ async def write(
     merged member has had, and is done there.
     """
     dry_run = is_dry_run(call)
-    claim = None if dry_run else claim_of(call, key_of(call), body)
+    claim = call.claim = None if dry_run else claim_of(call, key_of(call), body)
     unless = (*unless, MemberMerged, MergeChanged)
     tries = 0
     while True:
@@ -88,7 +89,7 @@ async def write(
                 dry_run=dry_run,
                 carries=carries,
             )
-        except NotFound as refusal:
+        except (NotFound, TooManyGuesses) as refusal:
             return response(await replayed_or_refused(call, claim, refusal))
         answer = await submit(call, ask)
         if not isinstance(answer.outcome, unless) or tries == MOST_TRIES:
@@ -264,7 +265,10 @@ async def resolve(call: Call, member: MemberName) -> MemberId:
 
 
 async def _by_code(call: Call, code: str) -> MemberId:
-    """Whose app shows the code. Raises CodeNotValid, whatever is wrong with it; Problem where too many were."""
+    """Whose app shows the code. Raises CodeNotValid, whatever is wrong with it; TooManyGuesses.
+
+    The retry of a write that was answered is no guess, however long its code is over.
+    """
     card, given = code[:-ONE_TIME_DIGITS], code[-ONE_TIME_DIGITS:]
     programme, client_id, guesses = call.caller.programme, call.caller.client_id, call.service.guesses
     await guesses.check(client_id, card)
@@ -278,7 +282,8 @@ async def _by_code(call: Call, code: str) -> MemberId:
         if hmac.compare_digest(good, given) and member_id != NOBODY:
             call.codes.append((member_id, step))
             return member_id
-    await guesses.count(client_id, card)
+    if await _kept(call, call.claim) is None:
+        await guesses.count(client_id, card)
     raise CodeNotValid("The code is wrong, or not shown any more. Scan the one that the app shows now.")
 
 
@@ -349,16 +354,26 @@ async def submit(call: Call, ask: Submission) -> Answer:
         raise Problem("unavailable", f"{error} Whether the request took effect, its key tells.") from None
 
 
-async def replayed_or_refused(call: Call, claim: Claim | None, refusal: Refusal) -> Answer:
-    """Whether the key was taken comes first: a retry is answered even if its member is no longer found."""
-    kept = None
-    if claim is not None:
-        async with call.service.database.snapshot(call.caller.programme.id) as connection:
-            kept = await find_replay(connection, call.caller.programme.id, claim.key)
+async def replayed_or_refused(call: Call, claim: Claim | None, refusal: Refusal | TooManyGuesses) -> Answer:
+    """Whether the key was taken comes first: a retry is answered even if its member is no longer found.
+
+    Raises TooManyGuesses where that is the refusal.
+    """
+    kept = await _kept(call, claim)
     if kept is None or claim is None:
+        if isinstance(refusal, TooManyGuesses):
+            raise refusal
         return Answer(*problems.body_of_refusal(refusal, call.request_id), outcome=refusal)
     try:
         frozen = replayed(kept, claim)
     except KeyReused as reused:
         return Answer(*problems.body_of_refusal(reused, call.request_id), outcome=reused)
     return Answer(frozen.status, frozen.body, outcome=None, replayed=True)
+
+
+async def _kept(call: Call, claim: Claim | None) -> Replay | None:
+    """The answer that was given under the key."""
+    if claim is None:
+        return None
+    async with call.service.database.snapshot(call.caller.programme.id) as connection:
+        return await find_replay(connection, call.caller.programme.id, claim.key)

@@ -12,7 +12,7 @@ from loyalty.cli.ending import Stop, ends_clearly
 from loyalty.cli.settings_file import BadSettings, read_settings
 from loyalty.config import Settings, load_settings
 from loyalty.demo import DEMO
-from loyalty.domain.programme import Programme
+from loyalty.domain.programme import PROGRAMME_CODE, Programme
 from loyalty.store import seeding
 from loyalty.store.database import reason
 from loyalty.store.programmes import settings_json
@@ -21,7 +21,7 @@ from loyalty.store.sealing import Sealer
 
 @ends_clearly
 def programme(
-    code: Annotated[str, typer.Argument(help="Its name in commands and logs, such as 'acme-rewards'.")],
+    code: Annotated[str, typer.Argument(help="Its name in commands and logs, such as 'acme-rewards'.")] = "",
     settings_file: Annotated[
         Path | None, typer.Option("--settings", help="Its settings as JSON; the demo's when absent.")
     ] = None,
@@ -36,6 +36,8 @@ def programme(
     if show:
         typer.echo(orjson.dumps(orjson.loads(settings_json(DEMO)), option=orjson.OPT_INDENT_2))
         return
+    if not PROGRAMME_CODE.fullmatch(code):
+        raise Stop("Name the programme in 1 to 63 lower-case letters, digits and hyphens, such as 'acme-rewards'.")
     if role not in SCOPES_OF_ROLE:
         raise Stop(f"There is no role {role!r}; choose one of {', '.join(SCOPES_OF_ROLE)}.")
     wanted = _read(code, settings_file)

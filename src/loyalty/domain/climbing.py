@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from loyalty.domain.calendar import FOREVER, INSTANT, Calendar
-from loyalty.domain.ladder import TAKEN_BACK, Down, Ladder, Period, Returns, Rung, Steps, Up
+from loyalty.domain.ladder import TAKEN_BACK, Down, Ladder, Period, Returns, Steps, Up
 
 Counts = Mapping[str, Sequence[tuple[date, int]]]
 """What was counted of each metric, by the first day of its bucket, ascending."""
@@ -33,8 +33,6 @@ class Outlook(NamedTuple):
     ends: date
     """First day after it."""
     score: int
-    above: Rung | None
-    missing_to_rise: int
     kept_until: datetime | None
     """When the tier is lost if nothing more is counted; None: never."""
     missing_to_stay: int
@@ -114,7 +112,6 @@ class Climber:
     def outlook(self, now: datetime) -> Outlook:
         """Where the member stands as of `now`."""
         place, end = self._place, self._end(self.calendar.business_date(now))
-        above = self.ladder.rungs[place + 1] if place + 1 < len(self.ladder.rungs) else None
         score = self.score(end)
         kept_until, missing_to_stay = self._kept_until(place, now), 0
         if kept_until is not None:
@@ -124,8 +121,6 @@ class Climber:
             begins=self.ladder.window.start(end, self._anchor),
             ends=end,
             score=score,
-            above=above,
-            missing_to_rise=0 if above is None else max(0, above.reached_at - score),
             kept_until=kept_until,
             missing_to_stay=missing_to_stay,
         )

@@ -1,6 +1,6 @@
 """Conditions: typed expressions (CEL) over an order, its lines and the member; checked, bounded, failing closed.
 
-This is the only file that knows the library. `compiled` refuses what is wrong and says where; `holds` never raises.
+This is the only file that knows the library. `compiled` refuses what is wrong and says where.
 """
 
 import re
@@ -27,7 +27,7 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
     "order.day": (TEXT, "Its business day, as 2026-12-31."),
     "order.month": (NUMBER, "1 to 12."),
     "order.weekday": (NUMBER, "1 (Monday) to 7 (Sunday)."),
-    "line.sku": (TEXT, ""),
+    "line.sku": (TEXT, "The article."),
     "line.category": (TEXT, "Empty where none is named."),
     "line.kind": (TEXT, "goods, gift_card or shipping."),
     "line.amount": (NUMBER, "Minor units."),
@@ -41,6 +41,9 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
 }
 """What a condition may speak of: the type of each variable, and what it means."""
 
+NONE_OF: Final[Mapping[str, Any]] = {NUMBER: 0, TEXT: "", TEXTS: [], TRUTH: False}
+"""What stands for nothing, by type."""
+
 OF_THE_LINE: Final = frozenset(name for name in VARIABLES if name.startswith("line."))
 
 _TYPES: Final = {
@@ -50,7 +53,9 @@ _TYPES: Final = {
     TRUTH: cel.Type.BOOL,
 }
 _ENVIRONMENT: Final = cel.NewEnv(variables={name: _TYPES[type_] for name, (type_, _) in VARIABLES.items()})
-_TEXT_LITERAL: Final = re.compile(r"""[rR]?("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')""")
+_TEXT_LITERAL: Final = re.compile(r"""("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')""")
+_OTHER_LITERAL: Final = re.compile(r"""\b[rRbB]{1,2}(?=["'])|""\s*"|''\s*'""")
+_IN_PIECES: Final = re.compile(r"\b(?:order|line|member)\b(?!\.[a-z_])|//")
 _NAME: Final = re.compile(r"\b(?:order|line|member)\.[a-z_]+\b")
 _MACRO: Final = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(")
 _DIVISION: Final = re.compile(r"[/%](?!\s*0*[1-9][0-9]*\b(?!\.))")
@@ -91,6 +96,12 @@ def compiled(text: str) -> Condition:
     if not 0 < len(text) <= MAX_CONDITION:
         raise Invalid(f"a condition has 1 to {MAX_CONDITION} characters")
     bare = _TEXT_LITERAL.sub(lambda found: f'"{"_" * (len(found[0]) - 2)}"', text)
+    if (strange := _OTHER_LITERAL.search(bare)) is not None:
+        raise Invalid("a text is written in plain quotes", strange.start() + 1)
+    if (pieces := _IN_PIECES.search(bare)) is not None:
+        raise Invalid(
+            "variables are written in one piece, as order.net_spend, and without comments", pieces.start() + 1
+        )
     if (division := _DIVISION.search(bare)) is not None:
         raise Invalid("only a number that is not zero may divide", division.start() + 1)
     try:

@@ -17,6 +17,7 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far ahead of our clock a till's clock may run."""
 
 
+PROGRAMME_CODE: Final = re.compile("[a-z0-9][a-z0-9-]{0,62}")
 WALLET_NAME: Final = re.compile("[a-z][a-z0-9_]{0,31}")
 _CURRENCY: Final = re.compile("[A-Z]{3}")
 

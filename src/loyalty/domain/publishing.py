@@ -20,6 +20,7 @@ RulesId = NewType("RulesId", str)
 
 NOTICE: Final = CLOCK_TOLERANCE + timedelta(minutes=1)
 """How long before they take effect rules are published: no till, however its clock runs, finds an older process."""
+TO_ASK_AGAIN: Final = timedelta(minutes=1)
 
 
 class Drafted(NamedTuple):
@@ -74,14 +75,13 @@ def next_version(
         raise RulesPublished("These rules were published before; draft them again to change anything.")
     if len(earlier) >= MOST_VERSIONS:
         raise RulesTooMany(f"A programme publishes at most {MOST_VERSIONS} versions.", maximum=MOST_VERSIONS)
-    bounds = [one.effective_from + INSTANT for one in earlier[-1:]]
-    if programme.fixed_now is None:  # where the clock stands still, nothing is ever ahead
-        bounds.append(at + NOTICE)
-    earliest = max(bounds, default=effective_from)
-    if effective_from < earliest:
+    after_last = earlier[-1].effective_from + INSTANT if earlier else effective_from
+    ahead = at + NOTICE if programme.fixed_now is None else after_last  # a clock that stands still is never behind
+    if effective_from < max(after_last, ahead):
         raise RulesTooSoon(
-            "Rules take effect later than the last published ones, and some minutes after they are published.",
-            earliest=earliest,
+            "Rules take effect later than the last published ones, and six minutes after they are published;"
+            " `earliest` leaves a minute to ask again.",
+            earliest=max(after_last, ahead if programme.fixed_now else ahead + TO_ASK_AGAIN),
         )
     check_sound(programme, drafted.rules, effective_from=effective_from)
     version = Version(len(earlier) + 1, drafted.id, effective_from, at, by, GENESIS)

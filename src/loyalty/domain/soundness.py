@@ -1,6 +1,7 @@
 """What is wrong with earning rules, said before they are published: each fault with its rule and its place."""
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise, product
@@ -35,6 +36,9 @@ FEW_VALUES: Final[Mapping[str, Sequence[Any]]] = {
 """Variables of which every value can be tried; the tiers are the programme's."""
 MOST_CASES: Final = 1_000
 """Cases that are tried of one condition: some 5 ms."""
+
+
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class Fault(NamedTuple):
@@ -106,11 +110,17 @@ def _of_condition(programme: Programme, id_: str, text: str) -> Iterator[Fault]:
 
 
 def _strange_words(programme: Programme, id_: str, condition: Condition) -> Iterator[Fault]:
-    """The tiers and tags that it names and that nobody has."""
+    """The tiers, kinds, days and tags that it names and that there are none of."""
     tiers = {rung.tier for rung in programme.ladder.rungs}
     for tier, position in texts_beside(condition, "member.tier"):
         if tier not in tiers:
             yield Fault(id_, "when", f"this programme has no tier {tier!r}", position)
+    for kind, position in texts_beside(condition, "line.kind"):
+        if kind not in FEW_VALUES["line.kind"]:
+            yield Fault(id_, "when", f"no line is of the kind {kind!r}: goods, gift_card or shipping", position)
+    for day, position in texts_beside(condition, "order.day"):
+        if not _DAY.fullmatch(day):
+            yield Fault(id_, "when", f"order.day is never {day!r}: it is written as 2026-12-31", position)
     for tag, position in texts_within(condition, "member.tags"):
         if not TAG.fullmatch(tag):
             yield Fault(id_, "when", f"no member has a tag {tag!r}: it is lower-case letters, digits and _", position)

@@ -1,5 +1,6 @@
 """A command that names a member by the code its app shows: done as asked, and the code is used up with it."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ class ByCode(NamedTuple):
     step: int
 
     @property
-    def serves_merged(self) -> bool:
+    def serves_merged(self) -> Collection[MemberId]:
         return serves_merged(self.asked)
 
     @property

@@ -1,6 +1,6 @@
 """What a verb is: it names what it needs, and decides."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
@@ -21,9 +21,10 @@ class Receipt(NamedTuple):
     """By wallet, after settling: the door fills them in."""
 
 
-def serves_merged(command: object) -> bool:
-    """Whether a command knows what to do with a member who was merged into another."""
-    return bool(getattr(command, "serves_merged", False))
+def serves_merged(command: object) -> Collection[MemberId]:
+    """The members with whom a command knows what to do although they were merged into others."""
+    found: Collection[MemberId] = getattr(command, "serves_merged", ())
+    return found
 
 
 class Command(Protocol):

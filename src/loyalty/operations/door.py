@@ -93,8 +93,9 @@ def _decide(ask: Submission, settled: Draft) -> Receipt:
     for id_, at in members.items():
         settle(due, id_, at)
     settled.keep(due)
-    if not serves_merged(ask.command):
-        for id_ in members:
+    served = serves_merged(ask.command)
+    for id_ in members:
+        if id_ not in served:
             check_not_merged(settled, id_)
     draft = settled.over()
     receipt = ask.command.decide(draft, members[ask.command.member_id])

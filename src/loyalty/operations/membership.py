@@ -1,5 +1,6 @@
 """What may be done with a member as a whole: change its status, or close it and forfeit what it has."""
 
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -56,7 +57,7 @@ class Close(NamedTuple):
         )
 
     def decide(self, draft: Draft, at: datetime) -> Receipt:
-        """Nothing is left, and whoever it was may join anew.
+        """Nothing is left, and whoever it was may join anew. What a member merged into it holds ends by itself.
 
         Raises MemberNotFound, MemberClosed. `said` is the points forfeited, by wallet.
         """
@@ -74,7 +75,9 @@ class Close(NamedTuple):
             for hold in open_holds(draft, self.member_id)
         ]
         settle(draft, self.member_id, at)  # what a hold gave back may have expired while it was held
-        forfeited, entry = self._forfeit(draft)
+        forfeited, entry = forfeit(
+            draft, self.member_id, self.wallets, because=self.because, business_date=self.business_date
+        )
         if entry is not None:
             entries.append(entry)
         for identity in draft.get(IDENTITIES_OF, self.member_id) or ():
@@ -85,26 +88,30 @@ class Close(NamedTuple):
         tell(draft, self.member_id, EventType.CLOSED)
         return Receipt(self.member_id, tuple(entries), forfeited)
 
-    def _forfeit(self, draft: Draft) -> tuple[dict[str, int], Entry | None]:
-        forfeited: dict[str, int] = {}
-        postings: list[Posting] = []
-        draws: list[Draw] = []
-        for wallet in self.wallets:
-            lots = all_open(draft, self.member_id, wallet)
-            for state in LotState:
-                postings += moved([lot for lot in lots if lot.state == state], debit=state, credit="forfeited")
-            forfeited[wallet] = sum(lot.remaining for lot in lots)
-            draws += [let_lapse(draft, lot) for lot in lots]
-        if not postings:
-            return forfeited, None
-        entry = write_entry(
-            draft,
-            self.member_id,
-            Kind.FORFEIT,
-            occurred_at=draft.moment.occurred_at,
-            accounting_date=self.business_date,
-            because=self.because,
-            postings=postings,
-            draws=draws,
-        )
-        return forfeited, entry
+
+def forfeit(
+    draft: Draft, member_id: MemberId, wallets: Iterable[str], *, because: Because, business_date: date
+) -> tuple[dict[str, int], Entry | None]:
+    """Take all the points that the member has; how many, by wallet. All its open lots are known."""
+    forfeited: dict[str, int] = {}
+    postings: list[Posting] = []
+    draws: list[Draw] = []
+    for wallet in wallets:
+        lots = all_open(draft, member_id, wallet)
+        for state in LotState:
+            postings += moved([lot for lot in lots if lot.state == state], debit=state, credit="forfeited")
+        forfeited[wallet] = sum(lot.remaining for lot in lots)
+        draws += [let_lapse(draft, lot) for lot in lots]
+    if not postings:
+        return forfeited, None
+    entry = write_entry(
+        draft,
+        member_id,
+        Kind.FORFEIT,
+        occurred_at=draft.moment.occurred_at,
+        accounting_date=business_date,
+        because=because,
+        postings=postings,
+        draws=draws,
+    )
+    return forfeited, entry

@@ -1,6 +1,6 @@
 """Merging two members who are one person, reversing it, and doing to the absorbed member what still comes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -35,7 +35,8 @@ from loyalty.domain.state import Draft, Need
 from loyalty.domain.tags import TAGS, set_tags, tags_of
 from loyalty.domain.tiers import COUNTS, climber_of
 from loyalty.operations.codes import ByCode
-from loyalty.operations.command import Command, Receipt
+from loyalty.operations.command import Command, Receipt, serves_merged
+from loyalty.operations.membership import forfeit
 from loyalty.operations.park import Cure
 from loyalty.operations.reassign import Reassign
 from loyalty.operations.reserve import Confirm, Reserve
@@ -127,8 +128,8 @@ class Unmerge(NamedTuple):
     business_date: date
 
     @property
-    def serves_merged(self) -> bool:
-        return True
+    def serves_merged(self) -> Collection[MemberId]:
+        return (self.merge.absorbed,)
 
     @property
     def member_id(self) -> MemberId:
@@ -176,8 +177,8 @@ class Through(NamedTuple):
     """Lots of the absorbed member's that the command draws on first."""
 
     @property
-    def serves_merged(self) -> bool:
-        return True
+    def serves_merged(self) -> Collection[MemberId]:
+        return (self.merge.absorbed, *serves_merged(self.asked))
 
     @property
     def member_id(self) -> MemberId:
@@ -193,14 +194,23 @@ class Through(NamedTuple):
         )
 
     def decide(self, draft: Draft, at: datetime) -> Receipt:
-        """As asked. Raises MergeNotFound, MergeChanged before anything else."""
-        merge = in_force(draft, self.merge)
-        told = {"because": Because(), "business_date": self.business_date}
-        called = recall(draft, merge, self.draws_on, **told)  # type: ignore[arg-type]
+        """As asked of the survivor, whose status decides what may be done; a closed one is given nothing.
+
+        Raises MergeNotFound, MergeChanged before anything else.
+        """
+        merge, because = in_force(draft, self.merge), Because()
+        called = recall(draft, merge, self.draws_on, because=because, business_date=self.business_date)
         settle(draft, merge.absorbed, at)  # what came back may have ripened meanwhile
+        status = existing(draft, merge.survivor).status
+        _put_status(draft, merge.absorbed, status)
         receipt = self.asked.decide(draft, at)
         settle(draft, merge.absorbed, at)
-        went = carry_on(draft, merge, **told)  # type: ignore[arg-type]
+        _put_status(draft, merge.absorbed, Status.MERGED)
+        went = []
+        if status == Status.CLOSED:
+            _, gone = forfeit(draft, merge.absorbed, self.wallets, because=because, business_date=self.business_date)
+            went += [] if gone is None else [gone]
+        went += carry_on(draft, merge, because=because, business_date=self.business_date)
         return receipt._replace(entries=(*receipt.entries, *called, *went))
 
 
@@ -215,6 +225,10 @@ def purchase_of(command: Command) -> Entry | None:
     """The purchase that a command takes back."""
     asked = command.asked if isinstance(command, ByCode | Cure) else command
     return asked.purchase if isinstance(asked, Return | Reserve | Confirm | Reassign) else None
+
+
+def _put_status(draft: Draft, member_id: MemberId, status: str) -> None:
+    draft.put(MEMBERS, member_id, existing(draft, member_id)._replace(status=status))
 
 
 def in_force(draft: Draft, found: Merge) -> Merge:

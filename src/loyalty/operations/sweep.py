@@ -1,5 +1,6 @@
 """Settling in bulk: what every command does for its own member, for those that nobody asks about."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 
@@ -15,8 +16,8 @@ class Settle(NamedTuple):
     member_id: MemberId
 
     @property
-    def serves_merged(self) -> bool:
-        return True
+    def serves_merged(self) -> Collection[MemberId]:
+        return (self.member_id,)
 
     def needs(self) -> tuple[Need, ...]:
         return (Need(MEMBERS, self.member_id),)

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from loyalty.domain.caps import key_of
-from loyalty.domain.conditions import OF_THE_LINE
+from loyalty.domain.conditions import NONE_OF, OF_THE_LINE, VARIABLES
 from loyalty.domain.earning import Facts, earned
 from loyalty.domain.entries import Entry, Kind
 from loyalty.domain.ids import BUCKETS
@@ -58,7 +58,7 @@ class Tally:
         self.tiers: dict[str, int] = {}
         """Members by the tier they are of and the one they would be of."""
         self.unknown: dict[str, int] = {}
-        """Purchases of which nobody knows any more what a variable was."""
+        """Purchases of which nobody knows any more what a variable was: none, or false, as far as this goes."""
 
     def add(self, other: "Tally") -> None:
         """Take over what another tally counted."""
@@ -95,24 +95,23 @@ async def what_if(
 ) -> Tally:
     """What the programme of that code would have given, over all its members. Changes and locks nothing.
 
-    Reads every entry of the programme, a bucket in a snapshot of its own; its memory is that of one member's purchases.
+    Reads every entry of the programme, a bucket in a snapshot of its own; its memory is that of the members of one
+    bucket for each process. Cancelled, it leaves the buckets that are being worked on to end by themselves.
     """
     asked = (question.rules.id, orjson.loads(rules_json(question.rules.rules)), question.begins, question.ends)
     parts = [range(first, min(first + AT_A_TIME, BUCKETS)) for first in range(0, BUCKETS, AT_A_TIME)]
     tally, done = Tally(), 0
     # Not forked: a copy of an event loop and of its connections is good for nothing.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+    pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+    try:
         loop = asyncio.get_running_loop()
         waiting = [loop.run_in_executor(pool, _work, database_url, code, asked, part) for part in parts]
-        try:
-            for part in asyncio.as_completed(waiting):
-                tally.add(await part)
-                done += AT_A_TIME
-                progress(min(done, BUCKETS))
-        finally:
-            for one in waiting:
-                one.cancel()
+        for part in asyncio.as_completed(waiting):
+            tally.add(await part)
+            done += AT_A_TIME
+            progress(min(done, BUCKETS))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # to wait would hold up everything else in this process
     return tally
 
 
@@ -191,16 +190,18 @@ async def _of_bucket(connection: Any, programme: Programme, bucket: int, questio
     members = {
         rows.member.id: rows async for page in store.members_of(connection, programme.id, bucket) for rows in page
     }
-    life: _Life | None = None
+    life, whose = None, ""
     kinds = (*_KINDS, Kind.MATURE) if programme.ladder.counts_what_matures else _KINDS
     async for slice_ in store.entries_of_kinds(connection, programme.id, bucket, kinds):
         for entry in slice_:
-            id_ = entry.member_id
-            if life is None or life.member_id != id_:
+            if entry.member_id != whose:
                 if life is not None:
                     life.end(tally)
-                life = _Life(programme, members.pop(id_), question)
-            life.take(entry)
+                whose = entry.member_id
+                rows = members.pop(whose, None)  # an entry of nobody's is for `verify` to find
+                life = None if rows is None else _Life(programme, rows, question)
+            if life is not None:
+                life.take(entry)
     if life is not None:
         life.end(tally)
     for rows in members.values():
@@ -210,12 +211,13 @@ async def _of_bucket(connection: Any, programme: Programme, bucket: int, questio
 class _Sale:
     """A purchase as it earned, and as it would have."""
 
-    __slots__ = ("by", "done", "facts", "now", "purchase", "within")
+    __slots__ = ("by", "done", "facts", "now", "purchase", "then", "within")
 
     def __init__(self, purchase: Bought, by: InForce, facts: Facts, now: dict[str, int], *, within: bool) -> None:
         self.purchase = purchase
         self.by = by
         self.facts = facts
+        self.then = dict(purchase.points)
         self.now = now
         self.within = within
         self.done: Done = {}
@@ -246,9 +248,8 @@ class _Life:
         """The next entry of the member; what takes effect after the days that are asked about is left out."""
         if entry.effective_at >= self._until:
             return
-        by_itself = entry.kind in (Kind.MATURE, Kind.EXPIRE)
         for tiers in self._tiers:
-            tiers.review(entry.effective_at, inclusive=not by_itself)
+            tiers.review(entry.effective_at, inclusive=entry.kind != Kind.MATURE)
         if is_purchase(entry):
             self._sell(entry)
         elif entry.kind in (Kind.RETURN, Kind.REASSIGN):
@@ -286,8 +287,11 @@ class _Life:
         facts = self._facts(entry, purchase, by, day) if anew else purchase.facts._replace(kept=None)
         now = dict(purchase.points)
         if within:
-            for name in by.names.difference(facts.values, FROM_THE_ORDER):
+            unknown = by.names.difference(facts.values, FROM_THE_ORDER)
+            for name in unknown:
                 self._counted.unknown[name] = self._counted.unknown.get(name, 0) + 1
+            # Not left open: a condition that excludes would have no answer, and so hold for everybody.
+            facts = facts._replace(values={**{name: NONE_OF[VARIABLES[name][0]] for name in unknown}, **facts.values})
             result = earned(by, purchase.order, facts, explained=True, reasons=False)
             now = result.points
             facts = facts._replace(kept=result.proportional)
@@ -305,6 +309,8 @@ class _Life:
                 self._counted.count(wallet, purchases_more=after > before, purchases_less=after < before)
             _add(self._then, purchase.points, 1)
             _add(self._now, now, 1)
+        elif anew:  # a cap that goes on under its id has let this through
+            self._use(purchase.decided_by.at(purchase.facts.occurred_at), day, purchase.points)
         self._sales[entry.id] = _Sale(purchase, by, facts, now, within=within)
         for tiers, points in zip(self._tiers, (purchase.points, now), strict=False):
             counts = counts_of_purchase(
@@ -324,17 +330,13 @@ class _Life:
         if sale is not None and sale.within:
             lines = [ReturnedLine(**line) for line in stored["lines"]]
             sale.done = with_plan(sale.done, Plan(lines, stored["points"]))
-            left = earned(sale.by, sale.purchase.order, sale.facts, sale.purchase.left(sale.done)).points
-            gone = {wallet: max(0, points - left.get(wallet, 0)) for wallet, points in sale.now.items()}
-            sale.now = {wallet: points - gone[wallet] for wallet, points in sale.now.items()}
-            _add(self._then, stored["points"], -1)
+            lines_left = sale.purchase.left(sale.done)
+            then_gone, sale.then = _less(sale.then, sale.purchase.earned(lines_left).points)
+            gone, sale.now = _less(sale.now, earned(sale.by, sale.purchase.order, sale.facts, lines_left).points)
+            _add(self._then, then_gone, -1)
             _add(self._now, gone, -1)
-            counts = [
-                one._replace(amount=-gone.get(one.metric.removeprefix(POINTS), 0))
-                if one.metric.startswith(POINTS)
-                else one
-                for one in counts
-            ]
+            more = {POINTS + wallet: points - then_gone.get(wallet, 0) for wallet, points in gone.items()}
+            counts = [one._replace(amount=one.amount - more.get(one.metric, 0)) for one in counts]
         if self._would is not self._was:
             self._would.take_back(entry, counts)
 
@@ -365,6 +367,12 @@ class _Life:
         """Where the use of each cap is counted."""
         keys = ((cap, key_of(cap, self.member_id, day)) for cap in by.caps)
         return [(cap, (key.cap, key.over)) for cap, key in keys if key is not None]
+
+
+def _less(points: Mapping[str, int], left: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
+    """What of the points goes where so much is left, and what stays. What lapsed meanwhile is not told apart."""
+    gone = {wallet: max(0, had - left.get(wallet, 0)) for wallet, had in points.items()}
+    return gone, {wallet: had - gone[wallet] for wallet, had in points.items()}
 
 
 def _add(sums: dict[str, int], points: Mapping[str, int], sign: int) -> None:

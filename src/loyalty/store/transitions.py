@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from loyalty.domain.members import Status
 from loyalty.domain.programme import Programme
 from loyalty.store.parts import PROGRAMME
 from loyalty.store.schema import DATE, INTEGER, TIMESTAMPTZ
@@ -81,7 +82,7 @@ _OF_TIERS = _binds(
            coalesce(v.after, v.later, m.tier), v.cause, count(*)
       from member m
       left join moved v on v.bucket = m.bucket and v.member_id = m.id
-     where m.programme_id = :{PROGRAMME} and m.enrolled_at < :the_end
+     where m.programme_id = :{PROGRAMME} and m.enrolled_at < :the_end and m.status <> '{Status.MERGED}'
      group by 1, 2, 3
     """  # noqa: S608 - only our own constants
     ),
@@ -111,7 +112,7 @@ _OF_ACTIVITY = _binds(
     select case when m.enrolled_at < :the_begin then {_alive("begin")} end, {_alive("end")}, null, count(*)
       from member m
       left join bought s on s.bucket = m.bucket and s.member_id = m.id
-     where m.programme_id = :{PROGRAMME} and m.enrolled_at < :the_end
+     where m.programme_id = :{PROGRAMME} and m.enrolled_at < :the_end and m.status <> '{Status.MERGED}'
      group by 1, 2
     """  # noqa: S608 - only our own constants
     ),

@@ -12,7 +12,7 @@ from loyalty.domain.ids import BUCKETS
 from loyalty.domain.programme import Programme
 from loyalty.domain.rules import RuleSet
 from loyalty.domain.what_ifs import WhatIf, WhatIfStatus
-from loyalty.operations.what_if import Question, report, what_if
+from loyalty.operations.what_if import Question, Tally, report, what_if
 from loyalty.store import programmes, rules, what_ifs
 from loyalty.store.database import Database
 
@@ -39,29 +39,45 @@ async def _claimed(database: Database, programme: Programme) -> WhatIf | None:
         return await what_ifs.claim(connection, programme.id, moment=now, until=now + LEASE)
 
 
+class _Lease:
+    """A what-if that this worker works on, as long as it tells how far it has come."""
+
+    def __init__(self, database: Database, programme: Programme, claimed: WhatIf) -> None:
+        self._database = database
+        self._programme = programme
+        self._told = claimed
+        self.done = 0
+        """Buckets."""
+        self.is_lost = False
+        """Whether another worker has taken it over."""
+
+    async def keep(self, working: "asyncio.Task[Tally]") -> None:
+        """Tell every now and then, and stop the work if it is lost. What cannot be told now is told later."""
+        while not self.is_lost:
+            await asyncio.sleep(TOLD_EVERY_S)
+            try:
+                await self.tell(self._told._replace(done=self.done, claimed_until=datetime.now(UTC) + LEASE))
+            except Exception:
+                log.exception("what_if_untold", what_if=self._told.id)
+        working.cancel()
+
+    async def end(self, status: WhatIfStatus, answer: str | None) -> None:
+        """It is over."""
+        done = BUCKETS if status == WhatIfStatus.DONE else self.done
+        await self.tell(self._told._replace(status=status.value, done=done, report=answer, claimed_until=None))
+
+    async def tell(self, now: WhatIf) -> None:
+        async with self._database.transaction(self._programme.id) as connection:
+            kept = await what_ifs.tell(connection, self._programme.id, now, claimed=self._told.claimed_until)
+        self._told, self.is_lost = now, not kept
+
+
 async def _work(settings: Settings, database: Database, programme: Programme, found: WhatIf) -> None:
     """Work it out, telling how far it has come. Stops where another worker has taken it over."""
-    told = found
-
-    async def tell(now: WhatIf) -> bool:
-        nonlocal told
-        async with database.transaction(programme.id) as connection:
-            kept = await what_ifs.tell(connection, programme.id, now, claimed=told.claimed_until)
-        told = now
-        return kept
-
-    async def watch(working: "asyncio.Task[object]") -> None:
-        while not working.done():
-            await asyncio.sleep(TOLD_EVERY_S)
-            until = datetime.now(UTC) + LEASE
-            if not await tell(told._replace(done=done, claimed_until=until)):
-                working.cancel()
-
-    done = 0
+    lease = _Lease(database, programme, found)
 
     def progress(buckets: int) -> None:
-        nonlocal done
-        done = buckets
+        lease.done = buckets
 
     async with database.snapshot(programme.id) as connection:
         drafted = (await rules.find_drafts(connection, programme.id, [found.draft_id]))[found.draft_id]
@@ -69,15 +85,21 @@ async def _work(settings: Settings, database: Database, programme: Programme, fo
     working = asyncio.create_task(
         what_if(settings.database_url, programme.code, question, processes=os.cpu_count() or 1, progress=progress)
     )
-    watching = asyncio.create_task(watch(working))
+    keeping = asyncio.create_task(lease.keep(working))
+    answer, status = None, WhatIfStatus.FAILED
     try:
         answer = orjson.dumps(report(programme, question, await working)).decode()
         status = WhatIfStatus.DONE
+    except asyncio.CancelledError:
+        if not lease.is_lost:  # it is this worker that ends
+            raise
     except Exception:
         log.exception("what_if_failed", what_if=found.id)
-        answer, status = None, WhatIfStatus.FAILED
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
-    await tell(told._replace(status=status.value, done=BUCKETS, report=answer, claimed_until=None))
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+    if lease.is_lost:
+        log.warning("what_if_taken_over", programme=programme.code, what_if=found.id)
+        return
+    await lease.end(status, answer)
     log.info("what_if", programme=programme.code, what_if=found.id, status=status.value)
