@@ -54,9 +54,11 @@ class MergeAnswer(WriteAnswer):
 async def merge(call: Calling, id: str, body: MergeBody) -> Response:  # noqa: A002 - the path's own word
     """Its lots with their dates, its debts, its identities and what counts towards its tier are this member's.
 
-    The higher of the two tiers stays. Its cards and identities name this member from now on. What it holds at a till
-    stays there until it is captured or released; returns and refunds of what it bought and spent go on as ever, and
-    what they leave is carried on. Conflicting identities are refused: unbind one of them first.
+    The higher of the two tiers that were earned stays; one that was given by hand to the merged member is kept until
+    the survivor's next review, and is the member's again should they part. Caps go on by card. Its cards and
+    identities name this member from now on. What it holds at a till stays there until it is captured or released;
+    returns and refunds of what it bought and spent go on as ever, and what they leave is carried on. Conflicting
+    identities are refused: unbind one of them first.
     """
     programme, survivor = call.caller.programme, path_member(id)
 

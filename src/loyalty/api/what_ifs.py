@@ -22,7 +22,7 @@ from loyalty.domain.what_ifs import WhatIf
 from loyalty.operations.ask_what_if import AskWhatIf
 from loyalty.store import what_ifs
 
-router = APIRouter(tags=["rules"], route_class=StrictRoute)
+router = APIRouter(tags=["earning rules"], route_class=StrictRoute)
 
 
 class WhatIfBody(Body):

@@ -68,7 +68,7 @@ async def write(
 ) -> Response:
     """Send one command through the door and give its answer. Raises Problem; refusals are answers.
 
-    `unless`: refused in one of these ways, what was found may have changed meanwhile. It is found and tried once more.
+    `unless`: refused in one of these ways, what was found may have changed meanwhile. It is found and tried again.
     So it is where a member turned out to be merged into another; `carries`: what is done concerns something that the
     merged member has had, and is done there.
     """
@@ -92,13 +92,19 @@ async def write(
         except (NotFound, TooManyGuesses) as refusal:
             return response(await replayed_or_refused(call, claim, refusal))
         answer = await submit(call, ask)
-        if not isinstance(answer.outcome, unless) or tries == MOST_TRIES:
+        is_news = isinstance(answer.outcome, unless) and not _is_learnt(call, answer.outcome)
+        if not is_news or tries == MOST_TRIES:
             return response(answer)
         learn(call, answer.outcome)
 
 
+def _is_learnt(call: Call, refusal: object) -> bool:
+    """Whether it tells of a merge that was known when it was tried: the member is named by its very id."""
+    return isinstance(refusal, MemberMerged) and refusal.facts["absorbed"] in call.merged
+
+
 def learn(call: Call, refusal: object) -> bool:
-    """Whether it tells of a merge that this process did not know: names mean the survivor from now on."""
+    """Whether it tells of a merge that this process did not know: names mean the survivor, for this request."""
     if not isinstance(refusal, MemberMerged):
         return False
     absorbed, survivor = refusal.facts["absorbed"], refusal.facts["survivor"]

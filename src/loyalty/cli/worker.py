@@ -18,6 +18,8 @@ from loyalty.worker.worker import run_worker
 def worker() -> None:
     """Settle what is due, cure what is parked and delete what is old, round after round, until SIGTERM.
 
+    What-ifs are worked off beside, by as many processes as there are processors.
+
     Needs LOYALTY_DATABASE_URL and LOYALTY_SECRET; deletes answers older than LOYALTY_REPLAY_DAYS only with
     LOYALTY_CLEANER_URL. Several workers are harmless.
     """

@@ -1,4 +1,4 @@
-"""The worker's rounds: settle what is due, cure what is parked, delete what is old; then wait for the next round."""
+"""The worker's rounds: settle what is due, cure what is parked, delete what is old; what-ifs are worked off beside."""
 
 import asyncio
 import contextlib
