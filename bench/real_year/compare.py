@@ -78,7 +78,7 @@ async def members_of(
     """Household by member id."""
     identities = {Identity("store", "household", lookup_of("store", "household", one)): one for one in households}
     found = await holders(connection, programme.id, list(identities))
-    return {member_id: identities[identity] for identity, member_id in found.items()}
+    return {holder.member_id: identities[identity] for identity, holder in found.items()}
 
 
 async def _refused(connection: AsyncConnection, programme: Programme) -> set[str]:

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from loyalty.store.programmes import settings_json
-from tests.api.conftest import Shop, ShopFactory, a_redemption, accepted, refused
+from tests.api.conftest import Shop, ShopFactory, a_hold, a_redemption, accepted, refused
 from tests.makers import a_wallet
 
 
@@ -167,3 +167,15 @@ async def test_a_programme_whose_clock_stands_still_is_asked_as_of_then(a_shop: 
     answer = accepted(await shop.till.get(f"/v1/members/{member['id']}/balance"))
     assert answer["as_of"] == "2020-06-01T00:00:00Z"
     assert (answer["wallets"]["points"]["pending"], answer["wallets"]["points"]["available"]) == (50, 100)
+
+
+async def test_points_of_a_hold_that_has_ended_by_itself_are_told_with_their_last_day(clock: TimeMachine) -> None:
+    shop = clock.shop
+    member = await shop.enrols()
+    await shop.gives(member, 100)
+    before = (await shop.balance(member))["expiring"]
+    accepted(await shop.till.post("/v1/holds", a_hold(member, 100, expires_in=60)))
+    assert (await shop.balance(member))["expiring"] == []
+    await clock.moves(seconds=60)
+    ended = await shop.balance(member)
+    assert (ended["available"], ended["expiring"]) == (100, before)

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from loyalty.api import holds, writing
 from loyalty.api.service import Service
 from loyalty.domain.ladder import Ladder, Rung
 from loyalty.domain.programme import Expiry, Lifespan
@@ -21,9 +23,12 @@ from tests.api.conftest import (
     a_grant,
     a_hold,
     a_reassignment,
+    a_redemption,
     a_refund,
     a_return,
+    a_transfer,
     accepted,
+    an_adjustment,
     patched,
     refused,
 )
@@ -331,6 +336,74 @@ async def test_a_sale_that_moves_between_two_merged_members_is_their_survivors(a
     )
     assert [await at.balance(one) for one in (anna, twice, again)] == [points(), points(), points()]
     assert await at.balance(ben) == points(pending=100)
+
+
+async def test_a_card_leads_to_its_own_member_again_as_soon_as_they_have_parted(at: Merged) -> None:
+    anna, twice = await at.shop.enrols(), await at.shop.enrols()
+    card = {"number": twice["number"]}
+    accepted(await at.shop.till.post("/v1/accruals", a_grant(card, 5)))
+    await at.merge(twice, anna)
+    accepted(await at.shop.till.post("/v1/accruals", a_grant(card, 7)))
+    assert await at.balance(anna) == points(available=12)
+    await at.unmerge(twice)
+    accepted(await at.shop.till.post("/v1/accruals", a_grant(card, 30)))
+    assert await at.balance(anna) == points(available=7), "earned as the survivor, and kept"
+    assert await at.balance(twice) == points(available=35)
+    refused(await at.shop.till.post("/v1/redemptions", a_redemption(card, 40)), 409, "insufficient_points")
+
+
+async def test_parting_lifts_no_freeze(at: Merged) -> None:
+    anna, twice = await at.shop.enrols(), await at.shop.enrols()
+    await at.shop.gives(twice, 100)
+    await at.merge(twice, anna)
+    accepted(await patched(at.desk, f"/v1/members/{anna['id']}", {"status": "frozen"}))
+    await at.unmerge(twice)
+    refused(await at.shop.till.post("/v1/redemptions", a_redemption(twice, 10)), 409, "member_frozen")
+
+
+async def test_a_hold_of_a_merged_member_is_captured_within_its_grace_though_it_was_swept(
+    a_shop: ShopFactory, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, now = app.state.service, datetime.now(UTC)
+    at = Merged(await a_shop(hold_grace=timedelta(minutes=10)), service)
+    anna, twice = await at.shop.enrols(), await at.shop.enrols()
+    await at.shop.gives(twice, 100)
+    held = accepted(await at.shop.till.post("/v1/holds", a_hold(twice, 40, expires_in=60)))["hold"]["id"]
+    await at.merge(twice, anna)
+    later = now + timedelta(seconds=70)
+    for module in (holds, writing):
+        monkeypatch.setattr(module, "wall_clock", lambda: later)
+    assert await settle_due(service.database, service.lanes, at.shop.programme._replace(fixed_now=later)) == 1
+    assert await at.balance(anna) == points(available=100)
+    accepted(await at.shop.till.post(f"/v1/holds/{held}/capture", {}))
+    assert [await at.balance(one) for one in (anna, twice)] == [points(available=60), points()]
+    swept = at.shop.programme._replace(fixed_now=later)
+    assert (await verify(service.database, swept)).findings == []
+
+
+async def test_a_correction_that_waited_for_a_second_person_is_decided_after_a_merge(
+    a_shop: ShopFactory, app: FastAPI
+) -> None:
+    at = Merged(await a_shop(adjustment_limit=100), app.state.service)
+    finance = at.shop.client("admin")
+    for verb, left in (("approve", 500), ("reject", 0)):
+        anna, twice = await at.shop.enrols(), await at.shop.enrols()
+        waiting = (await at.desk.post("/v1/adjustments", an_adjustment(twice, 500))).json()["adjustment"]
+        await at.merge(twice, anna)
+        accepted(await finance.post(f"/v1/adjustments/{waiting}/{verb}", {}))
+        assert await at.balance(anna) == points(available=left)
+    assert (await verify(at.service.database, at.shop.programme)).findings == []
+
+
+async def test_a_code_is_used_once_though_the_other_turned_out_to_be_merged(at: Merged, a_shop: ShopFactory) -> None:
+    shop = await a_shop(transfers=True)
+    phone = shop.client("app")
+    anna, twice, giver = [await shop.enrols() for _ in range(3)]
+    await shop.gives(giver, 100)
+    accepted(await shop.client("desk").post(f"/v1/members/{anna['id']}/merge", {**WHY, "member": {"id": twice["id"]}}))
+    code = accepted(await phone.get(f"/v1/members/{giver['id']}/code"))["code"]
+    accepted(await phone.post("/v1/transfers", {**a_transfer(giver, twice, 40), "from": {"code": code}}))
+    assert (await shop.balance(anna))["available"] == 40
 
 
 async def test_of_two_merges_in_a_row_at_the_same_moment_one_is_refused(at: Merged) -> None:

@@ -95,6 +95,7 @@ async def _decide(call: Call, id_: str, body: NoBody, *, approve: bool) -> Respo
         find=_found(id_),
         command=lambda waiting, at: Decide(waiting, approve, client, calendar.business_date(at)),
         say=lambda receipt: (201, to_json(_said(receipt, id_.removeprefix("adj_"), receipt.said))),
+        carries=True,
     )
 
 

@@ -8,6 +8,7 @@ import phonenumbers
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from loyalty.domain.bounds import EARLIEST, LATEST, MAX_AMOUNT, MAX_POINTS, MAX_QUANTITY
+from loyalty.domain.channels import CHANNEL_SOURCE
 from loyalty.domain.codes import ONE_TIME_DIGITS
 from loyalty.domain.identities import RESERVED_CHANNELS
 from loyalty.domain.ids import EntryId, MemberId
@@ -86,9 +87,19 @@ Amount = Annotated[
 ]
 Quantity = Annotated[int, Field(strict=True, ge=0, le=MAX_QUANTITY, description="Pieces.", examples=[1])]
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217.", examples=["CNY"])]
-Source = Annotated[
+
+
+def _not_of_a_platform(source: str) -> str:
+    if source.startswith(CHANNEL_SOURCE):
+        raise ValueError(f"what begins with {CHANNEL_SOURCE} is reported by platforms alone")
+    return source
+
+
+AnySource = Annotated[
     Label, Field(min_length=1, max_length=64, description="The system that reports the fact.", examples=["pos-1"])
 ]
+Source = Annotated[AnySource, AfterValidator(_not_of_a_platform)]
+"""Of who reports something: the records of platforms are not taken by others."""
 Reference = Annotated[
     Label,
     Field(

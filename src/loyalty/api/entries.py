@@ -9,7 +9,7 @@ from starlette.responses import Response
 from loyalty.api import answers, paging
 from loyalty.api.access import MEMBERS_READ
 from loyalty.api.answers import EntriesAnswer, EntryAnswer, to_json
-from loyalty.api.bodies import Label, Reference, Source
+from loyalty.api.bodies import AnySource, Label, Reference
 from loyalty.api.documented import reads
 from loyalty.api.lean import Calling, StrictRoute
 from loyalty.api.paging import Cursor, Limit
@@ -31,7 +31,7 @@ Kind = Annotated[
 @router.get("/v1/entries", summary="Entries by the reference they took", **reads(MEMBERS_READ, EntriesAnswer))
 async def under(
     call: Calling,
-    source: Annotated[Source, Query()],
+    source: Annotated[AnySource, Query()],
     reference: Annotated[Reference, Query()],
     kind: Kind = None,
     limit: Limit = 50,

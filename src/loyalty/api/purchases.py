@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from loyalty.api.bodies import Body, Day, Reference, Source, parse_id
+from loyalty.api.bodies import AnySource, Body, Day, Reference, parse_id
 from loyalty.api.lean import Call
 from loyalty.api.problems import Problem
 from loyalty.api.writing import Find
@@ -21,7 +21,7 @@ class PurchaseName(Body):
     """A purchase, by its entry or by the source and reference it was reported under."""
 
     entry: Annotated[str | None, Field(max_length=40, examples=["ent_019a"])] = None
-    source: Source | None = None
+    source: AnySource | None = None
     reference: Reference | None = None
     business_date: Annotated[
         Day | None, Field(description="Of a source whose numbers begin again: the day of the purchase.")

@@ -126,6 +126,7 @@ async def submission(
 ) -> Submission:
     """The command as the door takes it, what it is about resolved. Raises NotFound."""
     programme = call.caller.programme
+    call.codes.clear()  # of a try before
     found = await find(call)
     recorded_at = wall_clock()
     at = occurred_at or programme.now(recorded_at)

@@ -7,6 +7,7 @@ import uuid_utils
 
 from loyalty.channels.connections import Connected
 from loyalty.channels.messages import Joined, KnownBy, Left, Meaning, Outcome, PointsChanged, Verdict
+from loyalty.domain.channels import CHANNEL_SOURCE
 from loyalty.domain.claims import ReferenceKind, reference_key
 from loyalty.domain.entries import Because
 from loyalty.domain.identities import CARD_CHANNEL, CARD_TYPE, PHONE, Identity
@@ -25,8 +26,6 @@ from loyalty.store import parked
 from loyalty.store.database import Database
 from loyalty.store.sealing import Sealer
 
-SOURCE: Final = "channel:"
-"""What comes from a channel has this and its name for its source: no till reports under it by mistake."""
 EARLIER_ONES_WAIT: Final = "earlier_ones_wait"
 UNKNOWN_YET: Final = "member_not_found"
 
@@ -58,7 +57,7 @@ class Commands:
         """A credit for nobody yet is parked. A debit waits for whoever it is, and for what was credited before."""
         identity = self._identity(to, change.who)
         holder = await self._holder(to, identity)
-        wallet, source = to.channel.settings.wallet, SOURCE + to.channel.name
+        wallet, source = to.channel.settings.wallet, CHANNEL_SOURCE + to.channel.name
         because = Because(source, change.record, None, change.reason)
         kind = ReferenceKind.ACCRUAL if change.points > 0 else ReferenceKind.REDEMPTION
         day = to.programme.calendar.business_date(at)

@@ -16,10 +16,11 @@ import structlog
 import uuid_utils
 from pydantic_core import from_json
 
-from loyalty.channels.commands import SOURCE, Commands, NotYet, outcome_of
+from loyalty.channels.commands import Commands, NotYet, outcome_of
 from loyalty.channels.connections import Connected, Connections
 from loyalty.channels.messages import Adapter, Malformed, Meaning, Outcome, PointsChanged, Received, Verdict
 from loyalty.channels.registry import ADAPTERS
+from loyalty.domain.channels import CHANNEL_SOURCE
 from loyalty.domain.claims import Claim, Replay, ReplayKey, replayed
 from loyalty.domain.ids import FactId
 from loyalty.domain.refusals import IdentityTaken, KeyReused, Refusal
@@ -176,7 +177,7 @@ class Inbound:
         """The platform's record is done once. What bears none is the same message where it is signed the same."""
         key = f"{heard.name} {signed}" if heard.record is None else f"record {heard.record}"
         content = orjson.dumps([heard.to.channel.name, heard.name, heard.body], option=orjson.OPT_SORT_KEYS)
-        return Claim(ReplayKey(SOURCE + heard.to.channel.name, "", key), self._sealer.fingerprint(content))
+        return Claim(ReplayKey(CHANNEL_SOURCE + heard.to.channel.name, "", key), self._sealer.fingerprint(content))
 
     async def _do(self, heard: _Heard, meaning: Meaning, claim: Claim) -> Answered:
         """Through the door. What was bound by somebody else in the same moment is looked for once more."""

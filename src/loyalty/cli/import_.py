@@ -307,7 +307,7 @@ class _Members:
         if missing:
             async with self._database.snapshot(self._programme.id) as connection:
                 known = await holders(connection, self._programme.id, list(missing.values()))
-            found.update({name: known[identity] for name, identity in missing.items() if identity in known})
+            found.update({name: known[identity].member_id for name, identity in missing.items() if identity in known})
         return {name: identity for name, identity in missing.items() if name not in found}
 
     async def _join(

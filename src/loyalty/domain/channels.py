@@ -9,6 +9,8 @@ from loyalty.domain.state import Draft, Shelf, State
 
 CHANNEL_NAME: Final = "[a-z][a-z0-9_-]{0,31}"
 """What a channel may be called: the name stands in the addresses that its platform sends to."""
+CHANNEL_SOURCE: Final = "channel:"
+"""What comes from a channel has this and its name for its source, and nothing else has."""
 MAX_POINTS_PER_UNIT: Final = 1_000_000
 
 

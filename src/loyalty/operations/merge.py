@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from loyalty.domain.entries import Because, Entry
 from loyalty.domain.events import EventType, tell
+from loyalty.domain.holds import HoldStatus
 from loyalty.domain.identities import CARD_CHANNEL, IDENTITIES, IDENTITIES_OF, MOST_OF_A_MEMBER, Identity
 from loyalty.domain.ids import LotId, MemberId
 from loyalty.domain.ladder import EVER
@@ -36,6 +37,7 @@ from loyalty.domain.tags import TAGS, set_tags, tags_of
 from loyalty.domain.tiers import COUNTS, climber_of
 from loyalty.operations.codes import ByCode
 from loyalty.operations.command import Command, Receipt, serves_merged
+from loyalty.operations.hold import Capture
 from loyalty.operations.membership import forfeit
 from loyalty.operations.park import Cure
 from loyalty.operations.reassign import Reassign
@@ -158,8 +160,8 @@ class Unmerge(NamedTuple):
         left = (tag for tag in tags_of(draft, merge.survivor) if tag not in carried(merge).tags)
         set_tags(draft, merge.survivor, left, reason=self.because.reason, by=None)
         entries = part(draft, merge, because=self.because, business_date=self.business_date)
-        member = existing(draft, merge.absorbed)._replace(status=Status.ACTIVE.value)
-        draft.put(MEMBERS, merge.absorbed, member)
+        _put_status(draft, merge.absorbed, existing(draft, merge.survivor).status)  # it lifts no freeze
+        member = existing(draft, merge.absorbed)
         tell(draft, merge.absorbed, EventType.STATUS_CHANGED)
         hand_identities(draft, theirs, merge.survivor, merge.absorbed)
         return Receipt(merge.absorbed, tuple(reversed(entries)), member)
@@ -216,9 +218,16 @@ class Through(NamedTuple):
 
 def through(asked: Command, merge: Merge, *, wallets: tuple[str, ...], business_date: date) -> Through:
     """The command, for a member who was merged: what it takes back, it takes from the purchase's own lots first."""
+    return Through(asked, merge, wallets, business_date, _lots_of(asked))
+
+
+def _lots_of(command: Command) -> tuple[LotId, ...]:
+    """The lots that a command draws on first: its purchase's; or the hold's, where that has ended by itself."""
+    asked = command.asked if isinstance(command, ByCode | Cure) else command
+    if isinstance(asked, Capture) and asked.hold.status != HoldStatus.OPEN:
+        return tuple(draw.lot_id for draw in asked.hold.draws)
     purchase = purchase_of(asked)
-    births = () if purchase is None else purchase.births
-    return Through(asked, merge, wallets, business_date, tuple(birth.lot_id for birth in births))
+    return () if purchase is None else tuple(birth.lot_id for birth in purchase.births)
 
 
 def purchase_of(command: Command) -> Entry | None:

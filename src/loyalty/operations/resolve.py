@@ -1,11 +1,12 @@
 """From a card number, a phone or a platform's identity to the member.
 
-Card numbers are remembered: whose they are changes with a merge only, and then the door says so.
+Members' own card numbers are remembered: whose they are changes with a merge only, and then the door says so. The card
+of a member who was merged leads to the survivor as long as the merge stands, which nobody else would hear the end of.
 """
 
 from collections import OrderedDict
 
-from loyalty.domain.identities import CARD_CHANNEL, Identity
+from loyalty.domain.identities import Identity
 from loyalty.domain.ids import MemberId
 from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import MemberNotFound
@@ -33,9 +34,9 @@ class Resolver:
         found = await self._look_up.get(programme, identity)
         if found is None:
             raise MemberNotFound("No member of this programme is known by that.")
-        if identity.channel == CARD_CHANNEL:  # all others can be unbound
-            self._remember((programme.id, identity), found)
-        return found
+        if found.by_own_card:  # all others can be unbound
+            self._remember((programme.id, identity), found.member_id)
+        return found.member_id
 
     def forget(self, programme: Programme, member_id: MemberId) -> None:
         """The member was merged into another: its cards are the survivor's."""
@@ -47,6 +48,6 @@ class Resolver:
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
 
-    async def _fetch(self, programme: Programme, wanted: list[Identity]) -> dict[Identity, MemberId]:
+    async def _fetch(self, programme: Programme, wanted: list[Identity]) -> dict[Identity, identities.Holder]:
         async with self._database.single() as connection:
             return await identities.holders(connection, programme.id, wanted)

@@ -173,10 +173,13 @@ def _settled(
     draft = Draft(loaded, programme, Moment(_NO_FACT, at, at), Mint(_NO_FACT))
     settle(draft, member_id, at)
     for _, lot in draft.own(LOTS):
-        before, ending = loaded.get(LOTS, lot.id), expiring.get(lot.wallet, {})
-        end = lot.expires_at or FOREVER
-        if before is not None and end in ending:  # what a ripe lot repaid of `owed` is gone
-            ending[end] -= before.remaining - lot.remaining
+        before, ending = loaded.get(LOTS, lot.id), expiring.setdefault(lot.wallet, {})
+        if before is None or (lot.expires_at is None and not programme.wallets[lot.wallet].expiry.slides):
+            continue
+        # What a ripe lot repaid of `owed` is gone; what a hold gave back is there, though its lot was empty.
+        end, more = lot.expires_at or FOREVER, lot.remaining - before.remaining
+        if end in ending or (more > 0 and (len(ending) < INSTANTS_READ or end < max(ending))):
+            ending[end] = ending.get(end, 0) + more
     _slide(draft, member_id, expiring)
     member = draft.get(MEMBERS, member_id)
     assert member is not None, "settling removes nobody"

@@ -1,12 +1,12 @@
 """Identities: whose each is. Their bucket comes from their own key, so that nobody else can bind one meanwhile."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from loyalty.domain.identities import IDENTITIES, IDENTITIES_OF, Binding, Identity
+from loyalty.domain.identities import CARD_CHANNEL, IDENTITIES, IDENTITIES_OF, Binding, Identity
 from loyalty.domain.ids import MemberId
 from loyalty.domain.state import State
 from loyalty.store.database import fetch_one
@@ -28,12 +28,10 @@ _UPDATE = Update(
 
 _KEYS = keys(bucket="identity_buckets", channel="identity_channels", type="identity_types", lookup="identity_lookups")
 _COLUMNS = ["i.channel", "i.type", "i.lookup", "i.member_id", "i.bound_at", "i.proven"]
-_LOAD = rows_of(
-    _COLUMNS,
-    f"""from {_KEYS}
+_FOUND = f"""from {_KEYS}
         join identity i on i.bucket = k.bucket and i.programme_id = k.programme_id
-         and i.channel = k.channel and i.type = k.type and i.lookup = k.lookup""",
-)
+         and i.channel = k.channel and i.type = k.type and i.lookup = k.lookup"""
+_LOAD = rows_of(_COLUMNS, _FOUND)
 _LOAD_OF = rows_of(
     _COLUMNS,
     # Member by member, each by the index: no bucket says where a member's identities lie.
@@ -91,12 +89,23 @@ def write(
         yield _UPDATE.write([(one.bucket, *one, *binding, was[one]) for one, binding in sorted(changed)])
 
 
+def _holders_of(source: str) -> str:
+    """The rows of the identities with their holders, and whether it is the holder's own card; left open at its end."""
+    rows = rows_of(
+        ["i.channel", "i.type", "i.lookup", "i.member_id", "m.id is not null"],
+        f"""{source}
+        left join member m on m.bucket = get_byte(uuid_send(i.member_id), 15) and m.programme_id = i.programme_id
+         and m.id = i.member_id and convert_to(m.number, 'UTF8') = i.lookup""",
+    )
+    return rows.removesuffix(")")
+
+
 _HOLDERS = text(
     # The wall goes up within the statement, so that it needs no transaction around it: one round trip. Should it ever
     # be looked at before it stands, the policy fails loudly.
     f"""
     with wall as materialized (select set_config('loyalty.programme_id', cast(:{PROGRAMME} as text), true) as programme)
-    select {_LOAD.removesuffix(")")} where wall.programme is not null) from wall
+    select {_holders_of(_FOUND)} where wall.programme is not null) from wall
     """  # noqa: S608 - only our own constants
 ).bindparams(
     bindparam("identity_buckets", type_=SMALLINT.array),
@@ -107,14 +116,23 @@ _HOLDERS = text(
 )
 
 
-async def holders(
-    connection: AsyncConnection, programme_id: int, wanted: Sequence[Identity]
-) -> dict[Identity, MemberId]:
+class Holder(NamedTuple):
+    """Who is known by an identity."""
+
+    member_id: MemberId
+    by_own_card: bool
+    """It is the card number that the member was given, and not one of whom it absorbed."""
+
+
+async def holders(connection: AsyncConnection, programme_id: int, wanted: Sequence[Identity]) -> dict[Identity, Holder]:
     """The members that are known by the identities, outside the door and any transaction. Locks nothing."""
     values = {name: value for name, (value, _) in load(wanted).binds.items()}
     (rows,) = await fetch_one(connection, _HOLDERS, {**values, PROGRAMME: programme_id})
-    found = dict(map(_from_row, rows or ()))
-    return {one: binding.member_id for one, binding in found.items() if binding.member_id is not None}
+    return {
+        Identity(channel, type_, lookup): Holder(MemberId(member_id.hex), by_own_card and channel == CARD_CHANNEL)
+        for channel, type_, lookup, member_id, by_own_card in rows or ()
+        if member_id is not None
+    }
 
 
 async def of_member(connection: AsyncConnection, programme_id: int, member_id: MemberId) -> dict[Identity, Binding]:
