@@ -29,6 +29,7 @@ from tests.api.conftest import (
     a_transfer,
     accepted,
     an_adjustment,
+    an_order,
     patched,
     refused,
 )
@@ -121,6 +122,8 @@ async def test_whoever_names_the_merged_member_means_the_survivor(at: Merged) ->
     )
     assert [one["status"] for one in bulk["results"]] == [201, 201, 201]
     assert await at.balance(anna) == points(available=5 + 10 + 20 - 3 + 43)
+    order = {name: value for name, value in an_order({"id": twice["id"]}, 300_00).items() if name != "reference"}
+    assert accepted(await at.shop.till.post("/v1/accruals/preview", order, key=None))["points"] == 300
     problem = refused(await patched(at.desk, f"/v1/members/{twice['id']}", {"status": "frozen"}), 409, "member_merged")
     assert problem["survivor"] == anna["id"]
 

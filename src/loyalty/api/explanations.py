@@ -14,7 +14,7 @@ from loyalty.api.answers import Answer, main_wallet, to_json
 from loyalty.api.bodies import Reference, parse_id
 from loyalty.api.documented import asks, reads
 from loyalty.api.lean import Call, Calling, StrictRoute
-from loyalty.api.writing import by_id, named, response, submission, submit
+from loyalty.api.writing import by_id, learn, named, response, submission, submit
 from loyalty.domain.earning import Earned, Facts, Order, Step
 from loyalty.domain.entries import Because
 from loyalty.domain.programme import Programme
@@ -24,6 +24,7 @@ from loyalty.domain.returns import bought, is_purchase, of_entry
 from loyalty.domain.rules import Base, RuleSet, shown
 from loyalty.operations.accrue import Preview, Previewed
 from loyalty.operations.command import Receipt
+from loyalty.operations.door import Answer as Decided
 from loyalty.store import journal
 from loyalty.store import rules as store
 
@@ -143,16 +144,20 @@ async def preview(call: Calling, body: PreviewBody) -> Response:
         because = Because(body.source, body.reference, body.store)
         return Preview(member_id, order_of(body), because, programme.calendar.business_date(at), rules)
 
-    ask = await submission(
-        call,
-        find=named(body.member),
-        occurred_at=body.occurred_at,
-        command=command,
-        say=lambda receipt: (200, to_json(_foretold(programme, receipt))),
-        claim=None,
-        dry_run=True,
-    )
-    return response(await submit(call, ask))
+    async def ask() -> Decided:
+        asked = await submission(
+            call,
+            find=named(body.member),
+            occurred_at=body.occurred_at,
+            command=command,
+            say=lambda receipt: (200, to_json(_foretold(programme, receipt))),
+            claim=None,
+            dry_run=True,
+        )
+        return await submit(call, asked)
+
+    answer = await ask()
+    return response(await ask() if learn(call, answer.outcome) else answer)
 
 
 async def _draft(call: Call, id_: str) -> RuleSet:
