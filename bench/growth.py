@@ -33,7 +33,7 @@ from loyalty.domain.ids import FactId, MemberId
 from loyalty.domain.state import Moment
 from loyalty.operations.accrue import Purchase
 from loyalty.operations.door import Submission, commit_batch
-from loyalty.operations.verify import verify
+from loyalty.recompute.verify import verify
 from loyalty.store.database import Database
 from loyalty.telemetry import configure_logging
 

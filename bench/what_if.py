@@ -23,7 +23,8 @@ from loyalty.cli.import_ import import_baskets
 from loyalty.demo import REAL_YEAR
 from loyalty.domain.rules import RuleSet
 from loyalty.embedded import EmbeddedPostgres
-from loyalty.operations.what_if import Question, Tally, what_if
+from loyalty.recompute.tally import Question, Tally
+from loyalty.recompute.what_if import what_if
 from loyalty.store import migrations, seeding
 from loyalty.store.database import Database
 from loyalty.store.sealing import Sealer

@@ -20,7 +20,7 @@ from loyalty.cli.import_ import ImportStopped, OnError, Summary, _Progress, impo
 from loyalty.demo import REAL_YEAR
 from loyalty.domain.programme import Programme
 from loyalty.files.baskets import UnreadableFile
-from loyalty.operations.verify import verify
+from loyalty.recompute.verify import verify
 from loyalty.store.database import Database
 from loyalty.store.sealing import Sealer
 from tests.conftest import Urls, kept_programme

@@ -17,7 +17,7 @@ from loyalty.domain.returns import ReturnedLine
 from loyalty.domain.state import Moment
 from loyalty.operations.door import Submission
 from loyalty.operations.lanes import Lanes
-from loyalty.operations.verify import verify
+from loyalty.recompute.verify import verify
 from loyalty.store import migrations, parked
 from loyalty.store.database import Database
 from loyalty.worker.parked import cure_parked

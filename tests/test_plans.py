@@ -17,7 +17,7 @@ from loyalty import store
 from loyalty.api.access import new_key
 from loyalty.config import Settings
 from loyalty.domain.programme import Programme
-from loyalty.operations.verify import verify
+from loyalty.recompute.verify import verify
 from loyalty.store import migrations, seeding
 from loyalty.store.database import Database
 from loyalty.store.sealing import Sealer

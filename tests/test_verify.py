@@ -16,9 +16,9 @@ from loyalty.domain.programme import Programme
 from loyalty.domain.state import Moment
 from loyalty.operations.command import Command
 from loyalty.operations.door import Submission
-from loyalty.operations.findings import Finding, Report
 from loyalty.operations.lanes import Lanes
-from loyalty.operations.verify import verify
+from loyalty.recompute.findings import Finding, Report
+from loyalty.recompute.verify import verify
 from loyalty.store.database import Database
 from loyalty.store.ledger import trial_balance
 from loyalty.store.sealing import Sealer

@@ -20,8 +20,8 @@ from loyalty.cli.import_ import OnError, Summary, import_baskets, told
 from loyalty.cli.import_ import Report as ReportProgress
 from loyalty.demo import REAL_YEAR
 from loyalty.embedded import EmbeddedPostgres
-from loyalty.operations.findings import Report
-from loyalty.operations.verify import verify
+from loyalty.recompute.findings import Report
+from loyalty.recompute.verify import verify
 from loyalty.store import migrations, seeding
 from loyalty.store.database import Database
 from loyalty.store.sealing import Sealer

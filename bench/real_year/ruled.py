@@ -30,7 +30,7 @@ from loyalty.domain.ladder import Ladder, Period, Rung, Window
 from loyalty.domain.programme import Expiry, Lifespan, Programme, Wallet
 from loyalty.domain.rules import Base, Exclusion, Multiplier, Rule
 from loyalty.embedded import EmbeddedPostgres
-from loyalty.operations.verify import verify
+from loyalty.recompute.verify import verify
 from loyalty.store import migrations, programmes, seeding
 from loyalty.store.database import Database
 from loyalty.store.sealing import Sealer

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from loyalty.api.service import Service
-from loyalty.operations.verify import verify
+from loyalty.recompute.verify import verify
 from loyalty.store import programmes
 from loyalty.store.sealing import Sealer
 from loyalty.worker.parked import cure_parked

@@ -12,7 +12,7 @@ from loyalty.api import codes, writing
 from loyalty.api.guesses import Guesses
 from loyalty.domain.codes import STEP
 from loyalty.domain.programme import SpendRequires
-from loyalty.operations.verify import verify
+from loyalty.recompute.verify import verify
 from tests.api.conftest import Client, Shop, ShopFactory, a_grant, a_hold, a_redemption, accepted, an_order, refused
 
 

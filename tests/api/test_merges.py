@@ -14,7 +14,7 @@ from loyalty.api import holds, writing
 from loyalty.api.service import Service
 from loyalty.domain.ladder import Ladder, Rung
 from loyalty.domain.programme import Expiry, Lifespan
-from loyalty.operations.verify import verify
+from loyalty.recompute.verify import verify
 from loyalty.worker.parked import cure_parked
 from loyalty.worker.settling import settle_due
 from tests.api.conftest import (

@@ -13,7 +13,7 @@ from loyalty.api.service import Service
 from loyalty.domain.ids import FactId
 from loyalty.domain.parked import MOST_WAITING, ParkedEvent
 from loyalty.operations.park import Lapse
-from loyalty.operations.verify import verify
+from loyalty.recompute.verify import verify
 from loyalty.store import parked as store
 from loyalty.store.parts import PROGRAMME, load_statement
 from loyalty.store.schema import INTEGER

@@ -18,7 +18,7 @@ from loyalty.api.service import Service
 from loyalty.domain.ladder import Down, Ladder, Pending, Period, Returns, Rung, Steps, Up, Window
 from loyalty.domain.programme import Expiry, Lifespan, RenewedBy, Shortfall
 from loyalty.domain.rules import Base, Bonus, Cap, CapPer, Multiplier, OnReturn, Rounding, Rule
-from loyalty.operations.verify import verify
+from loyalty.recompute.verify import verify
 from tests.api.conftest import (
     Shop,
     ShopFactory,

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from loyalty.api.service import Service
 from loyalty.domain.programme import Expiry, Lifespan, RenewedBy
-from loyalty.operations.verify import verify
+from loyalty.recompute.verify import verify
 from loyalty.store.shelves import AHEAD
 from loyalty.worker.settling import settle_due
 from tests.api.conftest import Shop, ShopFactory, accepted, an_order

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from loyalty.api.service import Service
 from loyalty.domain.tags import MOST_TAGS
-from loyalty.operations.verify import verify
+from loyalty.recompute.verify import verify
 from tests.api.conftest import Client, Shop, ShopFactory, accepted, an_order, contents, refused
 from tests.api.test_rules import BASE, publishes
 

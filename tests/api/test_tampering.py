@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from loyalty.demo import DEMO
 from loyalty.domain.programme import Programme
-from loyalty.operations.verify import verify
+from loyalty.recompute.verify import verify
 from loyalty.store.database import Database
 from loyalty.store.verify import EVERY_BUCKET
 from tests.api.conftest import Contract, Shop, keys_for

@@ -12,7 +12,7 @@ from loyalty.domain.ids import MemberId
 from loyalty.domain.ladder import Ladder, Period, Rung, Window
 from loyalty.operations.door import Submission
 from loyalty.operations.lanes import Lanes
-from loyalty.operations.verify import verify
+from loyalty.recompute.verify import verify
 from loyalty.worker import settling
 from loyalty.worker.settling import settle_due
 from loyalty.worker.unasked import decided

@@ -6,7 +6,7 @@ from typing import Any
 import pytest_asyncio
 from fastapi import FastAPI
 
-from loyalty.operations.verify import verify
+from loyalty.recompute.verify import verify
 from tests.api.conftest import (
     Shop,
     ShopFactory,

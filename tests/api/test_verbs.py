@@ -9,7 +9,7 @@ import pytest_asyncio
 from fastapi import FastAPI
 
 from loyalty.api import holds, members, writing
-from loyalty.operations.verify import verify
+from loyalty.recompute.verify import verify
 from tests.api.conftest import Shop, ShopFactory, a_grant, a_hold, a_redemption, accepted, an_order, patched, refused
 
 

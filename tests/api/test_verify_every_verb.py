@@ -15,7 +15,7 @@ from loyalty.demo import DEMO
 from loyalty.domain.ladder import Ladder, Rung
 from loyalty.domain.programme import Expiry, Lifespan, Wallet
 from loyalty.domain.rules import Base, Bonus, Cap, CapPer
-from loyalty.operations.verify import verify
+from loyalty.recompute.verify import verify
 from loyalty.worker.parked import cure_parked
 from tests.api.conftest import Shop, ShopFactory, accepted, an_order
 

@@ -15,7 +15,8 @@ from loyalty.api.service import Service
 from loyalty.config import Settings
 from loyalty.domain.ladder import Ladder, Rung
 from loyalty.domain.rules import Base, Bonus, Cap, CapPer, Exclusion, Multiplier, OnReturn, Rule, RuleSet, rules_json
-from loyalty.operations.what_if import Question, Tally, report, what_if
+from loyalty.recompute.tally import Question, Tally, report
+from loyalty.recompute.what_if import what_if
 from loyalty.worker import what_ifs as worker
 from loyalty.worker.what_ifs import work_off
 from tests.api.conftest import Shop, ShopFactory, a_reassignment, a_return, accepted, an_order, refused

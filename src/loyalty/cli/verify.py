@@ -13,8 +13,8 @@ from loyalty.cli.ending import Stop, ends_clearly
 from loyalty.config import Settings, load_settings
 from loyalty.domain.ids import BUCKETS
 from loyalty.memory import relax_collector
-from loyalty.operations.findings import Report
-from loyalty.operations.verify import verify as verify_programme
+from loyalty.recompute.findings import Report
+from loyalty.recompute.verify import verify as verify_programme
 from loyalty.store import programmes
 from loyalty.store.database import Database
 from loyalty.store.readiness import check_servable

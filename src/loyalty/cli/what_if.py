@@ -19,8 +19,8 @@ from loyalty.domain.ids import BUCKETS
 from loyalty.domain.publishing import check_sound
 from loyalty.domain.refusals import RulesUnsound
 from loyalty.domain.rules import Rule, RuleSet
-from loyalty.operations.what_if import Question, report
-from loyalty.operations.what_if import what_if as ask
+from loyalty.recompute.tally import Question, report
+from loyalty.recompute.what_if import what_if as ask
 from loyalty.store import programmes
 from loyalty.store.database import Database
 from loyalty.store.readiness import check_servable

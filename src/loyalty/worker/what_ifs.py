@@ -12,7 +12,8 @@ from loyalty.domain.ids import BUCKETS
 from loyalty.domain.programme import Programme
 from loyalty.domain.rules import RuleSet
 from loyalty.domain.what_ifs import WhatIf, WhatIfStatus
-from loyalty.operations.what_if import Question, Tally, report, what_if
+from loyalty.recompute.tally import Question, Tally, report
+from loyalty.recompute.what_if import what_if
 from loyalty.store import programmes, rules, what_ifs
 from loyalty.store.database import Database
 

@@ -21,8 +21,8 @@ from loyalty.domain.returns import Plan, ReturnedLine, bought, bought_on, is_pur
 from loyalty.domain.reversals import Done, counted
 from loyalty.domain.sliding import Slide, renewals
 from loyalty.domain.tiers import Count
-from loyalty.operations.findings import Report
-from loyalty.operations.replayed_tiers import (
+from loyalty.recompute.findings import Report
+from loyalty.recompute.tiers import (
     ReplayedTiers,
     counts_of_points,
     counts_of_return,

@@ -19,8 +19,8 @@ from loyalty.domain.members import GENESIS
 from loyalty.domain.programme import Programme
 from loyalty.domain.publishing import rule_set, sealed
 from loyalty.domain.returns import is_purchase
-from loyalty.operations.findings import Report
-from loyalty.operations.replay import Replay
+from loyalty.recompute.findings import Report
+from loyalty.recompute.member import Replay
 from loyalty.store import claims, rules
 from loyalty.store import verify as store
 from loyalty.store.database import Database

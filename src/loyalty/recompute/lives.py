@@ -1,15 +1,8 @@
-"""What if other rules had held: past orders earn by them, member by member, and what that changes is added up.
+"""One member, lived through twice: as it was, and as it would have been under other rules."""
 
-Nothing is written. Returns take back by the same rules; caps, first purchases and, where the ladder goes by points,
-tiers are as they would have been. Redemptions and expiries are not lived through again: liability is what was given.
-"""
-
-import asyncio
-import multiprocessing
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from datetime import date, timedelta
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Final
 
 import orjson
 
@@ -17,195 +10,18 @@ from loyalty.domain.caps import key_of
 from loyalty.domain.conditions import NONE_OF, OF_THE_LINE, VARIABLES
 from loyalty.domain.earning import Facts, earned
 from loyalty.domain.entries import Entry, Kind
-from loyalty.domain.ids import BUCKETS
-from loyalty.domain.ladder import POINTS, Pending
+from loyalty.domain.ladder import POINTS
 from loyalty.domain.programme import Programme
 from loyalty.domain.returns import Bought, Plan, ReturnedLine, bought, bought_on, is_purchase, with_plan
 from loyalty.domain.reversals import Done
-from loyalty.domain.rules import Cap, InForce, RuleSet, rule_of, rules_json
+from loyalty.domain.rules import Cap, InForce
 from loyalty.domain.tiers import counts_of_purchase
-from loyalty.memory import relax_collector
-from loyalty.operations.replayed_tiers import ReplayedTiers, counts_of_points, counts_of_return
-from loyalty.store import programmes
-from loyalty.store import verify as store
-from loyalty.store.database import Database
+from loyalty.recompute.tally import Question, Tally, follows_rules
+from loyalty.recompute.tiers import ReplayedTiers, counts_of_points, counts_of_return
 from loyalty.store.verify import MemberRows
-
-AT_A_TIME: Final = 4
-"""Buckets that are worked on before progress is told."""
-
-Progress = Callable[[int], None]
-"""Hears how many of the 256 buckets are done."""
-
-
-class Question(NamedTuple):
-    """By which rules, and over which business days."""
-
-    rules: RuleSet
-    begins: date
-    ends: date
-    """The first day after the last."""
-
-
-class Tally:
-    """What was given, and what would have been. Tallies of different members add up."""
-
-    def __init__(self) -> None:
-        self.members = 0
-        self.purchases = 0
-        self.wallets: dict[str, dict[str, int]] = {}
-        self.rules: dict[str, dict[str, int]] = {}
-        self.tiers: dict[str, int] = {}
-        """Members by the tier they are of and the one they would be of."""
-        self.unknown: dict[str, int] = {}
-        """Purchases of which nobody knows any more what a variable was: none, or false, as far as this goes."""
-
-    def add(self, other: "Tally") -> None:
-        """Take over what another tally counted."""
-        self.members += other.members
-        self.purchases += other.purchases
-        for mine, theirs in ((self.wallets, other.wallets), (self.rules, other.rules)):
-            for name, figures in theirs.items():
-                known = mine.setdefault(name, {})
-                for figure, value in figures.items():
-                    pick = {"largest_gain": max, "largest_loss": min}.get(figure, _sum)
-                    known[figure] = pick(known.get(figure, 0), value)
-        for counts, more in ((self.tiers, other.tiers), (self.unknown, other.unknown)):
-            for name, number in more.items():
-                counts[name] = counts.get(name, 0) + number
-
-    def count(self, wallet: str, **figures: int) -> None:
-        """Add to a wallet's figures."""
-        known = self.wallets.setdefault(wallet, {})
-        for figure, value in figures.items():
-            known[figure] = known.get(figure, 0) + value
-
-
-def _sum(one: int, other: int) -> int:
-    return one + other
-
-
-async def what_if(
-    database_url: str,
-    code: str,
-    question: Question,
-    *,
-    processes: int,
-    progress: Progress = lambda buckets: None,
-) -> Tally:
-    """What the programme of that code would have given, over all its members. Changes and locks nothing.
-
-    Reads every entry of the programme, a bucket in a snapshot of its own; its memory is that of the members of one
-    bucket for each process. Cancelled, it leaves the buckets that are being worked on to end by themselves.
-    """
-    asked = (question.rules.id, orjson.loads(rules_json(question.rules.rules)), question.begins, question.ends)
-    parts = [range(first, min(first + AT_A_TIME, BUCKETS)) for first in range(0, BUCKETS, AT_A_TIME)]
-    tally, done = Tally(), 0
-    # Not forked: a copy of an event loop and of its connections is good for nothing.
-    pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
-    try:
-        loop = asyncio.get_running_loop()
-        waiting = [loop.run_in_executor(pool, _work, database_url, code, asked, part) for part in parts]
-        for part in asyncio.as_completed(waiting):
-            tally.add(await part)
-            done += AT_A_TIME
-            progress(min(done, BUCKETS))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # to wait would hold up everything else in this process
-    return tally
-
-
-def report(programme: Programme, question: Question, tally: Tally) -> dict[str, Any]:
-    """The answer, as it is kept and shown."""
-    wallets = {}
-    for name, figures in sorted(tally.wallets.items()):
-        wallet = programme.wallets.get(name)
-        difference = figures["now"] - figures["then"]
-        wallets[name] = {
-            "given": figures["then"],
-            "would_be_given": figures["now"],
-            "difference": difference,
-            "liability": None if wallet is None else difference * wallet.point_value,
-            **{figure: figures.get(figure, 0) for figure in _FIGURES},
-        }
-    return {
-        "from": question.begins,
-        "to": question.ends - timedelta(days=1),
-        "members": tally.members,
-        "purchases": tally.purchases,
-        "wallets": wallets,
-        "rules": [{"rule": id_, **figures} for id_, figures in sorted(tally.rules.items())],
-        "unknown": [{"variable": name, "purchases": number} for name, number in sorted(tally.unknown.items())],
-        "tiers_follow_rules": follows_rules(programme),
-        "tiers": [
-            {"is": move.split("\x1f")[0], "would_be": move.split("\x1f")[1], "members": members}
-            for move, members in sorted(tally.tiers.items())
-        ],
-        "currency": programme.currency,
-    }
-
-
-def follows_rules(programme: Programme) -> bool:
-    """Whether other rules would have made other tiers: the ladder goes by points as they are earned."""
-    ladder = programme.ladder
-    return any(name.startswith(POINTS) for name, _ in ladder.metric) and ladder.pending == Pending.EARNING
-
-
-_FIGURES: Final = ("purchases_more", "purchases_less", "members_more", "members_less", "largest_gain", "largest_loss")
-
 
 FROM_THE_ORDER: Final = OF_THE_LINE | {"order.net_spend", "order.lines", "order.skus", "order.categories"}
 """Variables that follow from the lines."""
-_KINDS: Final = (Kind.EARN, Kind.RETURN, Kind.REASSIGN, Kind.TIER, Kind.MERGE, Kind.UNMERGE)
-"""Entries that say what was earned, or what counts towards a tier."""
-
-
-def _work(
-    database_url: str, code: str, asked: tuple[str, list[dict[str, Any]], date, date], buckets: Sequence[int]
-) -> Tally:
-    """What some buckets come to. In a process of its own."""
-    relax_collector()
-    id_, rules, begins, ends = asked
-    question = Question(RuleSet(id_, None, None, tuple(map(rule_of, rules))), begins, ends)
-    return asyncio.run(_of_buckets(database_url, code, question, buckets))
-
-
-async def _of_buckets(database_url: str, code: str, question: Question, buckets: Sequence[int]) -> Tally:
-    database = Database(database_url, door_size=1, reads_size=1)
-    tally = Tally()
-    try:
-        programme = await programmes.read(database.reads, code)
-        assert programme is not None, "the caller has read it"
-        for bucket in buckets:
-            async with database.snapshot(programme.id) as connection:
-                await store.take_time(connection)
-                await _of_bucket(connection, programme, bucket, question, tally)
-    finally:
-        await database.close()
-    return tally
-
-
-async def _of_bucket(connection: Any, programme: Programme, bucket: int, question: Question, tally: Tally) -> None:
-    """Every member of a bucket beside its entries, both in the order of their ids."""
-    members = {
-        rows.member.id: rows async for page in store.members_of(connection, programme.id, bucket) for rows in page
-    }
-    life, whose = None, ""
-    kinds = (*_KINDS, Kind.MATURE) if programme.ladder.counts_what_matures else _KINDS
-    async for slice_ in store.entries_of_kinds(connection, programme.id, bucket, kinds):
-        for entry in slice_:
-            if entry.member_id != whose:
-                if life is not None:
-                    life.end(tally)
-                whose = entry.member_id
-                rows = members.pop(whose, None)  # an entry of nobody's is for `verify` to find
-                life = None if rows is None else _Life(programme, rows, question)
-            if life is not None:
-                life.take(entry)
-    if life is not None:
-        life.end(tally)
-    for rows in members.values():
-        _Life(programme, rows, question).end(tally)
 
 
 class _Sale:
@@ -223,7 +39,7 @@ class _Sale:
         self.done: Done = {}
 
 
-class _Life:
+class Life:
     """One member, lived through twice: as it was, and as it would have been."""
 
     def __init__(self, programme: Programme, rows: MemberRows, question: Question) -> None:
