@@ -163,9 +163,9 @@ class Replay:
         self._compare_cap_use()
         self._compare_slides()
         for problem in self._merged.differences(kept.member.status, kept.merge):
-            self._report.add("merge", kept.member.id, 3, problem)
+            self._report.add("merge", kept.member.id, 15, problem)
         for table, row, problem in self._tiers.differences():
-            self._report.add(table, row, 4, problem)
+            self._report.add(table, row, 14, problem)
 
     # --- an entry ---
 
@@ -498,7 +498,7 @@ class Replay:
             if kept.get((cap, over)) != self._cap_use.get((cap, over)):
                 row = f"{self._rows.member.id} {cap} {over}".rstrip()
                 problem = f"it is {kept.get((cap, over))}; the purchases come to {self._cap_use.get((cap, over))}"
-                self._report.add("cap_use", row, 4, problem)
+                self._report.add("cap_use", row, 14, problem)
 
     def _compare_slides(self) -> None:
         """Invariant 13."""

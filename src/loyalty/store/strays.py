@@ -158,7 +158,7 @@ _CHECKS = (
     Check(
         "net_spend",
         f"{_OF_MEMBER} || ' ' || x.month",
-        4,
+        14,
         "belongs to no member",
         joined=_ITS_MEMBER,
         wrong="member.id is null",
@@ -166,17 +166,17 @@ _CHECKS = (
     Check(
         "tier_count",
         f"{_OF_MEMBER} || ' ' || x.metric || ' ' || x.first_day",
-        4,
+        14,
         "belongs to no member",
         joined=_ITS_MEMBER,
         wrong="member.id is null",
     ),
-    Check("merge", _OF_MEMBER, 3, "belongs to no member", joined=_ITS_MEMBER, wrong="member.id is null"),
-    Check("tier_grant", _OF_MEMBER, 4, "belongs to no member", joined=_ITS_MEMBER, wrong="member.id is null"),
+    Check("merge", _OF_MEMBER, 15, "belongs to no member", joined=_ITS_MEMBER, wrong="member.id is null"),
+    Check("tier_grant", _OF_MEMBER, 14, "belongs to no member", joined=_ITS_MEMBER, wrong="member.id is null"),
     Check(
         "cap_use",
         f"{_OF_MEMBER} || ' ' || x.cap || ' ' || x.over",
-        4,
+        14,
         "belongs to no member",
         joined=_ITS_MEMBER,
         wrong="member.id is null",
@@ -241,7 +241,7 @@ _CHECKS = (
         " x.source, x.reference, x.opened_at) else ('parked.' || parked_event.status, parked_event.source,"
         " parked_event.reference) is distinct from (x.kind, x.source, x.reference) end",
     ),
-    Check("tier_step", _ID, 4, "belongs to no member", joined=_ITS_MEMBER, wrong="member.id is null"),
+    Check("tier_step", _ID, 14, "belongs to no member", joined=_ITS_MEMBER, wrong="member.id is null"),
     Check(
         "event",
         _ID,
