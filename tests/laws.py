@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loyalty.domain.adjustments import ADJUSTMENTS, Adjustment, Decision
 from loyalty.domain.books import ACCOUNTS, BOOKS, DEBIT_NORMAL, Balance, Book
+from loyalty.domain.calculations import is_purchase
 from loyalty.domain.claims import REFERENCES, REPLAYS, ReferenceKey, Replay, ReplayKey
 from loyalty.domain.entries import Because, Birth, Draw, Entry, Kind, Posting, sealed
 from loyalty.domain.holds import HOLDS, Hold, HoldStatus
@@ -20,7 +21,6 @@ from loyalty.domain.ids import EntryId, FactId, LotId, MemberId, ReviewId, bucke
 from loyalty.domain.lots import LOTS, Lot
 from loyalty.domain.members import GENESIS, MEMBERS, Member
 from loyalty.domain.programme import Programme
-from loyalty.domain.returns import is_purchase
 from loyalty.domain.reviews import REVIEWS, Review
 from loyalty.domain.sliding import renewals
 from loyalty.domain.state import State

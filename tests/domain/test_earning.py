@@ -1,12 +1,10 @@
 """What a purchase earns by the settings of its wallets: the rules of a programme that has published none."""
 
-from typing import Any
-
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loyalty.domain.calculations import Sold
 from loyalty.domain.earning import Earned, Facts, Order, calculation, check_currency, earned
 from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import CurrencyNotAccepted
@@ -69,11 +67,10 @@ def test_without_published_rules_everything_that_is_spent_earns() -> None:
 
 
 def test_the_calculation_keeps_what_a_return_will_need() -> None:
-    def kept_of(order: Order) -> dict[str, Any]:
+    def kept_of(order: Order) -> Sold:
         programme = a_programme()
         given = by_settings(programme, order)
-        kept: dict[str, Any] = orjson.loads(calculation(programme, programme.rules_at(NOON), order, Facts(NOON), given))
-        return kept
+        return calculation(programme, programme.rules_at(NOON), order, Facts(NOON), given)
 
     order = an_order(19_900)
     assert kept_of(order) == {

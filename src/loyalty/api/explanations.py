@@ -15,12 +15,13 @@ from loyalty.api.bodies import Reference, parse_id
 from loyalty.api.documented import asks, reads
 from loyalty.api.lean import Call, Calling, StrictRoute
 from loyalty.api.writing import by_id, learn, named, response, submission, submit
+from loyalty.domain.calculations import is_purchase, of_entry
 from loyalty.domain.earning import Earned, Facts, Order, Step
 from loyalty.domain.entries import Because
 from loyalty.domain.programme import Programme
 from loyalty.domain.publishing import RulesId
 from loyalty.domain.refusals import EntryNotFound, RulesNotFound
-from loyalty.domain.returns import bought, is_purchase, of_entry
+from loyalty.domain.returns import bought
 from loyalty.domain.rules import Base, RuleSet, shown
 from loyalty.operations.accrue import Preview, Previewed
 from loyalty.operations.command import Receipt

@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 from datetime import date, datetime
 
-import orjson
-
 from loyalty.domain.books import book_of
+from loyalty.domain.calculations import Concerning
 from loyalty.domain.entries import NO_CAUSE, Because, Draw, Entry, Kind, Posting, posting
 from loyalty.domain.holds import HOLDS, Hold, HoldStatus, give_back
 from loyalty.domain.ids import EntryId, LotId, MemberId
@@ -100,7 +99,7 @@ def release(
         because=because,
         postings=[*freed(draft, back), *repaid],
         draws=[*back, *draws],
-        calculation=of(hold.id),
+        calculation=Concerning(of=hold.id),
     )
 
 
@@ -112,8 +111,3 @@ def freed(draft: Draft, back: Iterable[Draw]) -> list[Posting]:
         assert lot is not None, "a lot that was given back to is there"
         points[lot.wallet, lot.state] = points.get((lot.wallet, lot.state), 0) - draw.points
     return [posting(wallet, debit="held", credit=account, points=total) for (wallet, account), total in points.items()]
-
-
-def of(entry_id: str, **more: object) -> str:
-    """The stored calculation of an entry that concerns an earlier one."""
-    return orjson.dumps({"of": entry_id, **more}).decode()

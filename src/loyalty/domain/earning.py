@@ -11,8 +11,7 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
-import orjson
-
+from loyalty.domain.calculations import KeptFacts, Sold
 from loyalty.domain.conditions import Failed, answered, compiled
 from loyalty.domain.programme import Programme
 from loyalty.domain.refusals import CurrencyNotAccepted
@@ -393,39 +392,30 @@ _ROUND: Final[Mapping[Rounding, Callable[[Fraction], int]]] = {
 }
 
 
-def calculation(programme: Programme, rules: RuleSet, order: Order, facts: Facts, given: Earned) -> str:
-    """The stored calculation of a purchase, as JSON text: its inputs, the rules that decided, and what they gave."""
-    decided: dict[str, Any] = (
-        {"rules": rules.version, "facts": _kept(facts, order, given)}
-        if rules.version
-        else {
-            "rule": "base",
-            "rates": {name: [wallet.points_per_unit, wallet.unit] for name, wallet in programme.wallets.items()},
-        }
-    )
-    body: dict[str, Any] = {
-        **decided,
-        "currency": order.currency,
-        "net_spend": order.net_spend,
-        "lines": order.lines,
-        "points": given.points,
-    }
+def calculation(programme: Programme, rules: RuleSet, order: Order, facts: Facts, given: Earned) -> Sold:
+    """What the entry of a purchase keeps: its inputs, the rules that decided, and what they gave."""
+    sold = Sold(currency=order.currency, net_spend=order.net_spend, lines=order.lines, points=given.points)
     if order.tenders:
-        body["tenders"] = list(order.tenders)
-    return orjson.dumps(body).decode()
+        sold["tenders"] = list(order.tenders)
+    if rules.version:
+        return {"rules": rules.version, "facts": _kept(facts, given), **sold}
+    rates = {name: [wallet.points_per_unit, wallet.unit] for name, wallet in programme.wallets.items()}
+    return {"rule": "base", "rates": rates, **sold}
 
 
-def _kept(facts: Facts, order: Order, given: Earned) -> dict[str, Any]:
+def _kept(facts: Facts, given: Earned) -> KeptFacts:
     """The facts as they are stored."""
-    more = {"room": facts.room, "kept": given.proportional}
-    return {
-        "at": facts.occurred_at,
-        **({"values": facts.values} if facts.values else {}),
-        **{name: value for name, value in more.items() if value},
-    }
+    kept = KeptFacts(at=facts.occurred_at.isoformat())
+    if facts.values:
+        kept["values"] = facts.values
+    if facts.room:
+        kept["room"] = facts.room
+    if given.proportional:
+        kept["kept"] = given.proportional
+    return kept
 
 
-def facts_of(stored: Mapping[str, Any], occurred_at: datetime) -> Facts:
+def facts_of(stored: Sold, occurred_at: datetime) -> Facts:
     """The facts of a stored calculation. Before rules were published, the moment of its entry was the only one."""
     kept = stored.get("facts")
     if kept is None:
@@ -439,7 +429,7 @@ def facts_of(stored: Mapping[str, Any], occurred_at: datetime) -> Facts:
     )
 
 
-def rules_of(programme: Programme, stored: Mapping[str, Any]) -> RuleSet:
+def rules_of(programme: Programme, stored: Sold) -> RuleSet:
     """The rules by which a stored purchase was decided."""
     if "rates" in stored:
         return RuleSet("", 0, None, tuple(plain_base(wallet, *rate) for wallet, rate in stored["rates"].items()))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
 from loyalty.domain.books import BOOKS, Balance, book_of, move
+from loyalty.domain.calculations import Calculation, as_text
 from loyalty.domain.entries import NO_CAUSE, Because, Birth, Draw, Entry, Kind, Posting, sealed
 from loyalty.domain.events import OF_ENTRIES, Event
 from loyalty.domain.ids import EntryId, MemberId
@@ -24,7 +25,7 @@ def write_entry(
     postings: Sequence[Posting],
     draws: Sequence[Draw] = (),
     births: Sequence[Birth] = (),
-    calculation: str | None = None,
+    calculation: Calculation | None = None,
 ) -> Entry:
     """Append an entry to the member's history in the draft. Raises AmountOutOfRange.
 
@@ -53,7 +54,7 @@ def write_entry(
             draws=tuple(draws),
             births=tuple(births),
             balances=balances(draft, member_id),
-            calculation=calculation,
+            calculation=None if calculation is None else as_text(calculation),
         ),
         head=member.head,
     )

@@ -12,6 +12,7 @@ import orjson
 
 from loyalty.domain import tiers
 from loyalty.domain.books import book_of
+from loyalty.domain.calculations import HandedOver
 from loyalty.domain.credit import credited, freed, new_lot, repayment
 from loyalty.domain.entries import Because, Birth, Draw, Entry, Kind, Posting, posting
 from loyalty.domain.ids import EntryId, LotId, MemberId
@@ -70,13 +71,12 @@ def check_not_merged(state: State, member_id: MemberId) -> None:
 def carried(merge: Merge) -> Carried:
     """What the merge has carried so far."""
     stored = orjson.loads(merge.carried)
-    counts = [Count(metric, date.fromisoformat(day), amount) for metric, day, amount in stored.pop("counts")]
-    return Carried(counts=counts, **stored)
+    return Carried(counts=tiers.as_counts(stored.pop("counts")), **stored)
 
 
 def as_text(of: Carried) -> str:
     """As its row keeps it."""
-    return orjson.dumps({**of._asdict(), "counts": [list(one) for one in of.counts]}).decode()
+    return orjson.dumps({**of._asdict(), "counts": tiers.as_stored(of.counts)}).decode()
 
 
 def carry_on(
@@ -94,7 +94,7 @@ def carry_on(
     counts = _counts_of(draft, absorbed)
     if tier is None and not lots and not owed and not counts:
         return []
-    told = [list(one) for one in counts]
+    told = tiers.as_stored(counts)
     giving = write_entry(
         draft,
         absorbed,
@@ -107,7 +107,7 @@ def carry_on(
             *(posting(w, debit="transferred", credit="owed", points=debt) for w, debt in owed.items()),
         ],
         draws=[draw for lot in lots for draw in take(draft, [lot], lot.remaining)],
-        calculation=_said(to=survivor, counts=told),
+        calculation=HandedOver(to=survivor, counts=told),
     )
     tiers.hand_over(draft, absorbed, counts, entry_id=giving.id)
     taking, now_theirs = _receive(draft, merge, giving, lots, owed, told, tier)
@@ -128,13 +128,12 @@ def recall(draft: Draft, merge: Merge, of: Iterable[LotId], *, because: Because,
     back = {new: old for new, old in carried(merge).lots.items() if old in wanted}
     if not any(lot.remaining for lot in _lots(draft, back)):
         return []
-    return list(_bring_back(draft, merge, back, {}, because=because, business_date=business_date, more={}))
+    return list(_bring_back(draft, merge, back, {}, because=because, business_date=business_date, more=HandedOver()))
 
 
 def part(draft: Draft, merge: Merge, *, because: Because, business_date: date) -> list[Entry]:
     """The merge is reversed: what remains of what was carried is the absorbed member's again, and what it owed."""
     what = carried(merge)
-    counts = [list(one) for one in what.counts]
     giving, taking = _bring_back(
         draft,
         merge,
@@ -142,7 +141,7 @@ def part(draft: Draft, merge: Merge, *, because: Because, business_date: date) -
         {wallet: debt for wallet, debt in what.owed.items() if debt},
         because=because,
         business_date=business_date,
-        more={"counts": counts, "tier": what.tier},
+        more=HandedOver(counts=tiers.as_stored(what.counts), tier=what.tier),
     )
     tiers.part_with(draft, merge.survivor, what.counts, tier=what.tier, entry_id=giving.id)
     tiers.resume(draft, merge.absorbed, what.counts, entry_id=taking.id)
@@ -176,6 +175,9 @@ def _receive(
             postings.append(posting(wallet, debit="available", credit="transferred", points=paid))
         if debt > paid:
             postings.append(posting(wallet, debit="owed", credit="transferred", points=debt - paid))
+    taken = HandedOver(of=giving.id, counts=counts)
+    if tier is not None:
+        taken["tier"] = tier
     entry = write_entry(
         draft,
         survivor,
@@ -187,7 +189,7 @@ def _receive(
         postings=postings,
         draws=draws,
         births=births,
-        calculation=_said(of=giving.id, counts=counts, tier=tier),
+        calculation=taken,
     )
     watch(draft, survivor, *(new.due_at for new, _ in pairs))
     return entry, {new.id: old for new, old in pairs}
@@ -201,7 +203,7 @@ def _bring_back(
     *,
     because: Because,
     business_date: date,
-    more: dict[str, Any],
+    more: HandedOver,
 ) -> tuple[Entry, Entry]:
     """From the survivor back to the absorbed member: what remains of the lots, and what was owed."""
     theirs = [lot for lot in _lots(draft, lots) if lot.remaining]
@@ -220,7 +222,7 @@ def _bring_back(
         postings=[*postings, *made_good],
         draws=draws,
         births=births,
-        calculation=_said(to=merge.absorbed, **more),
+        calculation=HandedOver(to=merge.absorbed, **more),
     )
     back: list[Draw] = [put_back(draft, lots[draw.lot_id], draw.points) for draw in giving.draws]
     returned = credited(draft, back)
@@ -242,7 +244,7 @@ def _bring_back(
         because=Because(reason=because.reason),
         postings=[*owing, *coming, *repaid],
         draws=[*back, *paying],
-        calculation=_said(of=giving.id, **more),
+        calculation=HandedOver(of=giving.id, **more),
     )
     return giving, taking
 
@@ -307,7 +309,3 @@ def _counts_of(draft: Draft, member_id: MemberId) -> list[Count]:
         for first, amount in draft.get(tiers.COUNTS, (member_id, metric)) or ()
         if amount
     ]
-
-
-def _said(**facts: Any) -> str:
-    return orjson.dumps({name: fact for name, fact in facts.items() if fact is not None}).decode()

@@ -8,11 +8,9 @@ return that is reserved are not left for others, for as long as it is held.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-import orjson
-
+from loyalty.domain.calculations import Sold, is_purchase, read
 from loyalty.domain.calendar import Calendar
 from loyalty.domain.credit import credited, freed, repayment
 from loyalty.domain.earning import Earned, Facts, Order, earned, facts_of, rules_of
@@ -88,17 +86,11 @@ class Taken(NamedTuple):
     """Neither taken nor owed."""
 
 
-def is_purchase(entry: Entry) -> bool:
-    """Whether the entry is a sale that somebody earned by: made with them, or reassigned to them."""
-    stored = _stored(entry)
-    return "rates" in stored or "rules" in stored
-
-
 def bought(programme: Programme, entry: Entry) -> Bought:
     """The purchase that an entry is. Raises NotAPurchase."""
     if not is_purchase(entry):
         raise NotAPurchase("Only a purchase can be returned: this entry has no lines.", kind=entry.kind)
-    stored = _stored(entry)
+    stored = read(entry, Sold)
     return Bought(
         order=Order(stored["currency"], stored["net_spend"], stored["lines"], stored.get("tenders", ())),
         facts=facts_of(stored, entry.occurred_at),
@@ -109,15 +101,9 @@ def bought(programme: Programme, entry: Entry) -> Bought:
     )
 
 
-def of_entry(entry: Entry) -> str | None:
-    """The earlier entry that this one takes back, resolves or moves."""
-    of: str | None = _stored(entry).get("of")
-    return of
-
-
 def bought_on(calendar: Calendar, sale: Entry) -> date:
     """The business day of a purchase, whoever it was reassigned to since."""
-    stored = _stored(sale).get("bought_on")
+    stored = read(sale, Sold).get("bought_on")
     return calendar.business_date(sale.occurred_at) if stored is None else date.fromisoformat(stored)
 
 
@@ -336,14 +322,3 @@ def _left(line: Mapping[str, Any], done: Done) -> ReturnedLine:
         line["quantity"] - done.get("quantity", {}).get(id_, 0),
         line["amount"] - done.get("amount", {}).get(id_, 0),
     )
-
-
-def _stored(entry: Entry) -> Mapping[str, Any]:
-    return _parsed(entry.calculation) if entry.calculation else {}
-
-
-@lru_cache(maxsize=16)
-def _parsed(calculation: str) -> Mapping[str, Any]:
-    """What is stored, for the questions that are asked of one entry after the other. Nobody changes it."""
-    found: Mapping[str, Any] = orjson.loads(calculation)
-    return found

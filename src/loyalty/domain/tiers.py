@@ -5,7 +5,7 @@ How a member climbs and falls is decided in `domain/climbing.py`, by the choices
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from loyalty.domain.climbing import Climber, Counts, Tenure
 from loyalty.domain.entries import Birth, Posting
@@ -122,6 +122,16 @@ def buckets(ladder: Ladder, counts: Iterable[Count]) -> Iterable[Count]:
         yield Count(metric, first, amount)
         if amount < 0 and ladder.returns == Returns.PROTECT and ladder.counts(metric):
             yield Count(metric + TAKEN_BACK, first, -amount)
+
+
+def as_stored(counts: Iterable[Count]) -> list[list[Any]]:
+    """Counts as an entry keeps them."""
+    return [[metric, day.isoformat(), amount] for metric, day, amount in counts]
+
+
+def as_counts(stored: Iterable[Sequence[Any]]) -> list[Count]:
+    """Counts that were stored."""
+    return [Count(metric, date.fromisoformat(day), amount) for metric, day, amount in stored]
 
 
 def with_count(counts: Sequence[tuple[date, int]], first: date, amount: int) -> Sequence[tuple[date, int]]:

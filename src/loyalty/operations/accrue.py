@@ -4,6 +4,7 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from loyalty.domain import caps
+from loyalty.domain.calculations import Calculation
 from loyalty.domain.caps import CAP_USE
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
 from loyalty.domain.credit import new_lot, repayment
@@ -241,7 +242,7 @@ def _credit(
     because: Because,
     reference: ReferenceKey,
     business_date: date,
-    calculation: str | None = None,
+    calculation: Calculation | None = None,
 ) -> Entry:
     """Write the earn entry with a lot for every wallet that gains points, and repay what is owed first."""
     entry_id = EntryId(draft.mint.next(member_id))

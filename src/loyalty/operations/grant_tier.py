@@ -1,12 +1,10 @@
 """Tiers given by hand: at least a tier, or exactly that one where it is locked; and taking them back."""
 
-from collections.abc import Mapping
 from datetime import date, datetime
 from typing import NamedTuple
 
-import orjson
-
 from loyalty.domain import tiers
+from loyalty.domain.calculations import Appointed
 from loyalty.domain.entries import Because, Entry, Kind
 from loyalty.domain.ids import MemberId
 from loyalty.domain.journal import write_entry
@@ -43,13 +41,13 @@ class GrantTier(NamedTuple):
             raise UnknownTier(f"This programme has no tier {self.tier!r}.", tier=self.tier, tiers=known)
         if self.until is not None and self.until <= at:
             raise DatesContradict("The tier would end before it begins.", until=self.until, begins=at)
-        stored = {
-            "tier": self.tier,
-            "until": self.until,
-            "locked": self.locked,
-            "approved_by": self.approved_by,
-            "fires_benefits": self.fires_benefits,
-        }
+        stored = Appointed(
+            tier=self.tier,
+            until=None if self.until is None else self.until.isoformat(),
+            locked=self.locked,
+            approved_by=self.approved_by,
+            fires_benefits=self.fires_benefits,
+        )
         entry = _write(draft, self.member_id, self.because, self.business_date, stored)
         tiers.appoint(draft, self.member_id, self.tier, until=self.until, locked=self.locked, entry_id=entry.id)
         return Receipt(self.member_id, (entry,), existing(draft, self.member_id))
@@ -70,7 +68,7 @@ class EndTierGrant(NamedTuple):
         """What is earned counts alone. Raises MemberNotFound, MemberClosed, NoTierGranted."""
         if not _check_open(draft, self.member_id).tier_granted:
             raise NoTierGranted("No tier was given to the member by hand, or it has ended.")
-        stored = {"tier": None, "until": None, "locked": False, "approved_by": self.approved_by}
+        stored = Appointed(tier=None, until=None, locked=False, approved_by=self.approved_by)
         entry = _write(draft, self.member_id, self.because, self.business_date, stored)
         tiers.dismiss(draft, self.member_id, entry_id=entry.id)
         return Receipt(self.member_id, (entry,), existing(draft, self.member_id))
@@ -88,9 +86,7 @@ def _check_open(draft: Draft, member_id: MemberId) -> Member:
     return member
 
 
-def _write(
-    draft: Draft, member_id: MemberId, because: Because, business_date: date, stored: Mapping[str, object]
-) -> Entry:
+def _write(draft: Draft, member_id: MemberId, because: Because, business_date: date, stored: Appointed) -> Entry:
     """The entry that says so: it moves no points, and stands in the chain."""
     return write_entry(
         draft,
@@ -100,5 +96,5 @@ def _write(
         accounting_date=business_date,
         because=because,
         postings=(),
-        calculation=orjson.dumps(stored).decode(),
+        calculation=stored,
     )

@@ -3,11 +3,10 @@
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-import orjson
-
 from loyalty.domain.books import book_of
+from loyalty.domain.calculations import Captured, Held
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
-from loyalty.domain.credit import credited, of, release, repayment
+from loyalty.domain.credit import credited, release, repayment
 from loyalty.domain.entries import NO_CAUSE, Because, Draw, Entry, Kind, Posting, posting
 from loyalty.domain.holds import HOLDS, OPEN_HOLDS, Hold, HoldStatus, check_may_open, give_back, open_hold, parted
 from loyalty.domain.ids import EntryId, LotId, MemberId
@@ -59,7 +58,7 @@ class OpenHold(NamedTuple):
             because=self.because,
             postings=[posting(self.wallet, debit="available", credit="held", points=self.points)],
             draws=draws,
-            calculation=orjson.dumps({"expires_at": expires_at}).decode(),
+            calculation=Held(expires_at=expires_at.isoformat()),
         )
         hold = Hold(
             id=id_,
@@ -149,7 +148,7 @@ class Capture(NamedTuple):
             because=NO_CAUSE,
             postings=postings,
             draws=draws,
-            calculation=of(hold.id, spent=[list(draw) for draw in spent]),
+            calculation=Captured(of=hold.id, spent=[list(draw) for draw in spent]),
         )
 
 

@@ -1,10 +1,10 @@
 """Reassigning: a purchase that was credited to the wrong person goes to the right one, under the same receipt."""
 
+from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import orjson
-
+from loyalty.domain.calculations import Sold, read
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
 from loyalty.domain.credit import new_lot, repayment
 from loyalty.domain.entries import Because, Birth, Entry, Kind, posting
@@ -20,7 +20,7 @@ from loyalty.domain.reversals import moved, reversed_of
 from loyalty.domain.state import Draft, Need
 from loyalty.domain.tiers import COUNTS, counts_of_purchase, earn
 from loyalty.operations.command import Receipt
-from loyalty.operations.returns import calculation, come_back, counts_of, needs_of_return, shortfall_of, told
+from loyalty.operations.returns import come_back, counts_of, needs_of_return, shortfall_of, taken_back, told
 
 
 class Reassign(NamedTuple):
@@ -66,7 +66,7 @@ class Reassign(NamedTuple):
         left = self._left(draft)
         counts = counts_of(draft, self.purchase, plan, self.bought_on, taken_at=at)
         taken = take_back(draft, self.purchase, plan.points, shortfall=shortfall)
-        taken_back = write_entry(
+        taken_from = write_entry(
             draft,
             self.member_id,
             Kind.REASSIGN,
@@ -76,31 +76,32 @@ class Reassign(NamedTuple):
             because=self.because,
             postings=taken.postings,
             draws=taken.draws,
-            calculation=calculation(self.purchase, plan, self.bought_on, counts, to=giving),
+            calculation={**taken_back(self.purchase, plan, self.bought_on, counts), "to": giving},
         )
         come_back(draft, self.purchase, plan, counts, entry_id=taking)
         moved(draft, self.purchase.id, to=giving)
-        return Receipt(self.member_id, (taken_back, self._earn(draft, giving, left)), told(taken, shortfall))
+        return Receipt(self.member_id, (taken_from, self._earn(draft, giving, left)), told(taken, shortfall))
 
-    def _left(self, draft: Draft) -> dict[str, Any]:
-        """The stored calculation of what is left of the purchase, as if nothing else had been bought."""
+    def _left(self, draft: Draft) -> Sold:
+        """What is left of the purchase, as if nothing else had been bought."""
         purchase = bought(draft.programme, self.purchase)
         _, done = reversed_of(draft, self.purchase.id)
         lines = purchase.left(done)
-        stored = orjson.loads(self.purchase.calculation or "{}")
-        if "facts" in stored:
-            stored["facts"].setdefault("net_spend", purchase.order.net_spend)
-        return {
+        stored = read(self.purchase, Sold)
+        left: Sold = {
             **stored,
             "of": self.purchase.id,
             "net_spend": sum(line["amount"] for line in lines),
             "lines": lines,
             "points": purchase.earned(lines).points,
-            "bought_on": self.bought_on,
+            "bought_on": self.bought_on.isoformat(),
             "moves": purchase.moves + 1,
         }
+        if "facts" in stored:
+            left["facts"] = {"net_spend": purchase.order.net_spend, **stored["facts"]}
+        return left
 
-    def _earn(self, draft: Draft, id_: EntryId, left: dict[str, Any]) -> Entry:
+    def _earn(self, draft: Draft, id_: EntryId, left: Sold) -> Entry:
         """The purchase as it would have been earned by, with the dates that its points have."""
         lots = [lot for birth in self.purchase.births if (lot := self._lot(draft, id_, birth, left["points"]))]
         births = [open_lot(draft, lot) for lot in lots]
@@ -118,7 +119,7 @@ class Reassign(NamedTuple):
             postings=[*postings, *repaid],
             draws=draws,
             births=births,
-            calculation=orjson.dumps(left).decode(),
+            calculation=left,
         )
         watch(draft, self.to, *(lot.due_at for lot in lots))
         counts = counts_of_purchase(
@@ -131,7 +132,7 @@ class Reassign(NamedTuple):
         earn(draft, self.to, counts, entry_id=id_)
         return entry
 
-    def _lot(self, draft: Draft, entry_id: EntryId, birth: Birth, points: dict[str, int]) -> Lot | None:
+    def _lot(self, draft: Draft, entry_id: EntryId, birth: Birth, points: Mapping[str, int]) -> Lot | None:
         """The points of one wallet, which are ripe if the others had ripened; None if there are none."""
         if not points[birth.wallet]:
             return None

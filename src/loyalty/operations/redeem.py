@@ -3,9 +3,8 @@
 from datetime import date, datetime
 from typing import NamedTuple
 
-import orjson
-
 from loyalty.domain.books import book_of
+from loyalty.domain.calculations import Discounted, Money
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
 from loyalty.domain.entries import Because, Kind, Posting, posting
 from loyalty.domain.events import EventType, tell
@@ -78,7 +77,7 @@ class Redeem(NamedTuple):
             because=self.because,
             postings=self._postings(covered),
             draws=take(draft, in_draw_order(draft, self.member_id, self.wallet), covered),
-            calculation=value and orjson.dumps({"value": value._asdict()}).decode(),
+            calculation=value and Discounted(value=Money(currency=value.currency, amount=value.amount)),
         )
         if covered < self.points:
             tell(draft, self.member_id, EventType.NOT_COVERED, recorded_at=entry.recorded_at)

@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-import orjson
-
 from loyalty.domain.books import book_of
+from loyalty.domain.calculations import Captured, Refunded, read
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
-from loyalty.domain.credit import credited, new_lot, of, repayment
+from loyalty.domain.credit import credited, new_lot, repayment
 from loyalty.domain.entries import Because, Birth, Draw, Entry, Kind, Posting, posting
-from loyalty.domain.ids import EntryId, LotId, MemberId
+from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.journal import write_entry
 from loyalty.domain.lots import LOTS, Lot, open_lot, put_back
 from loyalty.domain.members import MEMBERS, watch, who_may_earn
@@ -42,8 +41,7 @@ def redemption(entry: Entry) -> Redemption:
     points = sum(p.points for p in redeemed)
     draws = entry.draws
     if entry.kind == Kind.CAPTURE:
-        assert entry.calculation is not None, "a capture says what it spent"
-        draws = tuple(Draw(LotId(lot_id), wallet, part) for lot_id, wallet, part in _spent(entry.calculation))
+        draws = tuple(Draw(*draw) for draw in read(entry, Captured)["spent"])
     return Redemption(redeemed[0].wallet, points, draws, points - sum(draw.points for draw in draws))
 
 
@@ -108,7 +106,7 @@ class Refund(NamedTuple):
             postings=[*postings, *repaid],
             draws=[*back, *paying],
             births=births,
-            calculation=of(self.entry.id, points=points, lots=_since(by_lot, gone)),
+            calculation=Refunded(of=self.entry.id, points=points, lots=_since(by_lot, gone)),
         )
         watch(draft, self.member_id, *(birth.expires_at for birth in births))
         reverse(draft, self.entry.id, self.member_id, before + points, {"lots": by_lot})
@@ -178,11 +176,6 @@ class Refund(NamedTuple):
 def _since(now: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
     """What was counted since, where there is anything."""
     return {name: points for name, total in now.items() if (points := total - before.get(name, 0))}
-
-
-def _spent(calculation: str) -> list[tuple[str, str, int]]:
-    spent: list[tuple[str, str, int]] = orjson.loads(calculation)["spent"]
-    return spent
 
 
 def _end_of_day(draft: Draft, moment: datetime, *, later: int) -> datetime:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import orjson
 
+from loyalty.domain.calculations import Held
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
 from loyalty.domain.credit import release
 from loyalty.domain.entries import NO_CAUSE, Because, Entry, Kind
@@ -19,12 +20,12 @@ from loyalty.operations.command import Receipt
 from loyalty.operations.hold import needs_of_hold
 from loyalty.operations.returns import (
     Returned,
-    calculation,
     come_back,
     counts_of,
     foretold,
     needs_of_return,
     shortfall_of,
+    taken_back,
     told,
 )
 
@@ -76,7 +77,7 @@ class Reserve(NamedTuple):
             because=self.because,
             postings=taken.postings,
             draws=taken.draws,
-            calculation=orjson.dumps({"expires_at": expires_at, "reserved": orjson.Fragment(reserved)}).decode(),
+            calculation=Held(expires_at=expires_at.isoformat(), reserved=orjson.Fragment(reserved)),
         )
         hold = Hold(
             id=id_,
@@ -134,7 +135,7 @@ class Confirm(NamedTuple):
             because=NO_CAUSE,
             postings=taken.postings,
             draws=taken.draws,
-            calculation=calculation(self.purchase, plan, self.bought_on, counts, reservation=hold.id),
+            calculation={**taken_back(self.purchase, plan, self.bought_on, counts), "reservation": hold.id},
         )
         come_back(draft, self.purchase, plan, counts, entry_id=entry.id)
         return Receipt(self.member_id, (entry,), Reserved(confirmed, told(taken, reservation.shortfall)))

@@ -5,8 +5,8 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from loyalty.domain import tiers
+from loyalty.domain.calculations import LineBack, TakenBack
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
-from loyalty.domain.credit import of
 from loyalty.domain.entries import Because, Entry, Kind
 from loyalty.domain.holds import OPEN_HOLDS
 from loyalty.domain.ids import EntryId, MemberId
@@ -18,7 +18,7 @@ from loyalty.domain.reservations import open_plans
 from loyalty.domain.returns import Plan, ReturnedLine, Taken, count, is_all_back, planned, take_back
 from loyalty.domain.reversals import REVERSALS
 from loyalty.domain.state import Draft, Need
-from loyalty.domain.tiers import COUNTS, Count, counts_of_return
+from loyalty.domain.tiers import COUNTS, Count, as_stored, counts_of_return
 from loyalty.operations.command import Receipt
 
 
@@ -67,7 +67,7 @@ class Return(NamedTuple):
             because=self.because,
             postings=taken.postings,
             draws=taken.draws,
-            calculation=calculation(self.purchase, plan, self.bought_on, counts),
+            calculation=taken_back(self.purchase, plan, self.bought_on, counts),
         )
         come_back(draft, self.purchase, plan, counts, entry_id=entry.id)
         return Receipt(self.member_id, (entry,), told(taken, shortfall))
@@ -108,18 +108,18 @@ def counts_of(draft: Draft, purchase: Entry, plan: Plan, bought_on: date, *, tak
     )
 
 
-def calculation(purchase: Entry, plan: Plan, bought_on: date, counts: Sequence[Count], **more: object) -> str:
-    """The stored calculation of the entry that takes a purchase back."""
-    if len(counts) > 1:  # net spend stands there in any case
-        more["counts"] = [list(one) for one in counts]
-    return of(
-        purchase.id,
-        lines=[line._asdict() for line in plan.lines],
+def taken_back(purchase: Entry, plan: Plan, bought_on: date, counts: Sequence[Count]) -> TakenBack:
+    """What the entry that takes a purchase back keeps."""
+    kept = TakenBack(
+        of=purchase.id,
+        lines=[LineBack(line_id=id_, quantity=quantity, amount=amount) for id_, quantity, amount in plan.lines],
         points=plan.points,
         net_spend=plan.amount,
-        bought_on=bought_on,
-        **more,
+        bought_on=bought_on.isoformat(),
     )
+    if len(counts) > 1:  # net spend stands there in any case
+        kept["counts"] = as_stored(counts)
+    return kept
 
 
 def come_back(draft: Draft, purchase: Entry, plan: Plan, counts: Sequence[Count], *, entry_id: EntryId) -> None:

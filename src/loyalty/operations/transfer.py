@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import NamedTuple
 
+from loyalty.domain.calculations import Concerning
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
-from loyalty.domain.credit import new_lot, of, repayment
+from loyalty.domain.credit import new_lot, repayment
 from loyalty.domain.entries import Because, Draw, Entry, Kind, posting
 from loyalty.domain.ids import EntryId, MemberId
 from loyalty.domain.journal import write_entry
@@ -80,7 +81,7 @@ class Transfer(NamedTuple):
             postings=[posting(self.wallet, debit="transferred", credit="available", points=self.points), *repaid],
             draws=paying,
             births=births,
-            calculation=of(given.id),
+            calculation=Concerning(of=given.id),
         )
         watch(draft, self.to, *(lot.expires_at for lot in lots))
         return received

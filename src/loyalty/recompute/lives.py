@@ -4,15 +4,14 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Final
 
-import orjson
-
+from loyalty.domain.calculations import TakenBack, is_purchase, read
 from loyalty.domain.caps import key_of
 from loyalty.domain.conditions import NONE_OF, OF_THE_LINE, VARIABLES
 from loyalty.domain.earning import Facts, earned
 from loyalty.domain.entries import Entry, Kind
 from loyalty.domain.ladder import POINTS
 from loyalty.domain.programme import Programme
-from loyalty.domain.returns import Bought, Plan, ReturnedLine, bought, bought_on, is_purchase, with_plan
+from loyalty.domain.returns import Bought, Plan, ReturnedLine, bought, bought_on, with_plan
 from loyalty.domain.reversals import Done
 from loyalty.domain.rules import Cap, InForce
 from loyalty.domain.tiers import counts_of_purchase
@@ -139,7 +138,7 @@ class Life:
             tiers.earn(entry, counts)
 
     def _take_back(self, entry: Entry) -> None:
-        stored = orjson.loads(entry.calculation or "{}")
+        stored = read(entry, TakenBack)
         counts = counts_of_return(entry)
         self._was.take_back(entry, counts)
         sale = self._sales.get(stored["of"])

@@ -7,6 +7,16 @@ from typing import Any
 import orjson
 
 from loyalty.domain.books import ACCOUNTS, DEBIT_NORMAL, Balance, Book
+from loyalty.domain.calculations import (
+    Concerning,
+    HandedOver,
+    Held,
+    Refunded,
+    Sold,
+    TakenBack,
+    is_purchase,
+    read,
+)
 from loyalty.domain.calendar import FOREVER
 from loyalty.domain.caps import key_of
 from loyalty.domain.entries import NO_CAUSE, Entry, Kind, Posting, sealed
@@ -17,17 +27,16 @@ from loyalty.domain.lots import LotState
 from loyalty.domain.members import GENESIS, Status
 from loyalty.domain.merges import Merge, carried
 from loyalty.domain.programme import Programme
-from loyalty.domain.returns import Plan, ReturnedLine, bought, bought_on, is_purchase, with_plan
+from loyalty.domain.returns import Plan, ReturnedLine, bought, bought_on, with_plan
 from loyalty.domain.reversals import Done, counted
 from loyalty.domain.sliding import Slide, renewals
-from loyalty.domain.tiers import Count
+from loyalty.domain.tiers import Count, as_counts
 from loyalty.recompute.findings import Report
 from loyalty.recompute.tiers import (
     ReplayedTiers,
     counts_of_points,
     counts_of_return,
     counts_of_sale,
-    counts_told,
 )
 from loyalty.store.journal import EntryRows, LotRow
 from loyalty.store.verify import MemberRows
@@ -310,7 +319,7 @@ class Replay:
         if entry.kind in (Kind.HOLD, Kind.RESERVE):
             kept = rows.beside and rows.beside.hold
             self._holds[entry.id] = _Held(_by_wallet(p for p in entry.postings if p.credit == "held"), kept)
-            if kept is not None and kept[2] != datetime.fromisoformat(_calculation(entry)["expires_at"]):
+            if kept is not None and kept[2] != datetime.fromisoformat(read(entry, Held)["expires_at"]):
                 self._report.add("hold", entry.id, 8, f"it ends at {kept[2]}; its entry says otherwise")
             return
         resolved = _resolves(entry)
@@ -344,12 +353,13 @@ class Replay:
             self._reversed[entry.id] = _Reversed(rows.beside.reversal)
         if entry.kind not in (Kind.RETURN, Kind.UNSPEND, Kind.REASSIGN) or is_purchase(entry):
             return
-        stored = _calculation(entry)
-        found = self._reversed.setdefault(_of(entry), _Reversed(None))
+        found = self._reversed.setdefault(read(entry, Concerning)["of"], _Reversed(None))
         if entry.kind == Kind.UNSPEND:
-            found.points += stored["points"]
-            found.done = {"lots": counted(found.done.get("lots", {}), stored["lots"].items())}
+            refunded = read(entry, Refunded)
+            found.points += refunded["points"]
+            found.done = {"lots": counted(found.done.get("lots", {}), refunded["lots"].items())}
         else:
+            stored = read(entry, TakenBack)
             lines = [ReturnedLine(**line) for line in stored["lines"]]
             found.points += sum(stored["points"].values())
             found.done = with_plan(found.done, Plan(lines, stored["points"]))
@@ -358,7 +368,7 @@ class Replay:
     def _review(self, entry: Entry) -> None:
         """The reviews that came before an entry. What falls due at the moment of a review goes before it."""
         by_itself = entry.kind in (Kind.MATURE, Kind.EXPIRE)
-        if entry.kind == Kind.RELEASE and (hold := self._holds.get(_of(entry))) is not None:
+        if entry.kind == Kind.RELEASE and (hold := self._holds.get(read(entry, Concerning)["of"])) is not None:
             by_itself = _ends_by_itself(entry, hold)
         self._reviewed(self._tiers.review(entry.effective_at, inclusive=not by_itself))
 
@@ -369,26 +379,25 @@ class Replay:
 
     def _merge(self, entry: Entry) -> None:
         """Either side of a merge, of its reversal, or of what was carried on or called back between."""
-        stored = _calculation(entry)
+        stored = read(entry, HandedOver)
         if entry.kind == Kind.MERGE and "to" in stored:
-            self._merged.carry(stored["to"], entry, counts_told(stored["counts"]))
+            self._merged.carry(stored["to"], entry, as_counts(stored["counts"]))
         elif entry.kind == Kind.UNMERGE and "of" in stored and "counts" in stored:
             self._merged = ReplayedMerge()
         self._tiers.merge(entry)
 
     def _spend(self, entry: Entry) -> None:
         """A purchase counts towards net spend and tier; its stored calculation agrees with itself."""
-        assert entry.calculation is not None, "the caller looked"
-        calculation = orjson.loads(entry.calculation)
-        net_spend = calculation["net_spend"]
-        points = {wallet: points for wallet, points in calculation["points"].items() if points}
+        sold = read(entry, Sold)
+        net_spend = sold["net_spend"]
+        points = {wallet: points for wallet, points in sold["points"].items() if points}
         if points != {birth.wallet: birth.points for birth in entry.births}:
             self._wrong("entry", entry, 6, f"it was calculated to earn {points}, its lots hold something else")
-        if net_spend != sum(line["amount"] for line in calculation["lines"]):
+        if net_spend != sum(line["amount"] for line in sold["lines"]):
             self._wrong("entry", entry, 6, f"its lines do not come to {net_spend}")
         day = bought_on(self._programme.calendar, entry)
         self._earn(entry, day)
-        self._tiers.earn(entry, counts_of_sale(self._programme, entry, calculation["points"]))
+        self._tiers.earn(entry, counts_of_sale(self._programme, entry, sold["points"]))
 
     def _earn(self, entry: Entry, day: date) -> None:
         """A purchase earned what its rules give for what is stored of it, and they looked at what was true then."""
@@ -558,17 +567,6 @@ _IN_LOTS = (LotState.PENDING.value, LotState.AVAILABLE.value)
 """The accounts whose points lie in lots."""
 
 
-def _calculation(entry: Entry) -> dict[str, Any]:
-    """What the entry was calculated from."""
-    found: dict[str, Any] = orjson.loads(entry.calculation or "{}")
-    return found
-
-
-def _of(entry: Entry) -> str:
-    """The earlier entry that this one concerns."""
-    return str(_calculation(entry).get("of"))
-
-
 def _ends_by_itself(entry: Entry, hold: _Held) -> bool:
     """Whether nobody asked for the release: the hold's time was over."""
     return entry.because == NO_CAUSE and entry.occurred_at == hold.expires_at
@@ -577,9 +575,8 @@ def _ends_by_itself(entry: Entry, hold: _Held) -> bool:
 def _resolves(entry: Entry) -> str | None:
     """The hold that the entry resolves."""
     if entry.kind in (Kind.CAPTURE, Kind.RELEASE):
-        return _of(entry)
-    reservation: str | None = _calculation(entry).get("reservation") if entry.kind == Kind.RETURN else None
-    return reservation
+        return read(entry, Concerning)["of"]
+    return read(entry, TakenBack).get("reservation") if entry.kind == Kind.RETURN else None
 
 
 def _by_wallet(postings: Iterable[Posting]) -> dict[str, int]:

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, NamedTuple
-
-import orjson
+from typing import NamedTuple
 
 from loyalty.domain import tiers
+from loyalty.domain.calculations import Appointed, HandedOver, Sold, TakenBack, read
 from loyalty.domain.climbing import Climber, Tenure
 from loyalty.domain.entries import Entry, Kind
 from loyalty.domain.ids import EntryId
@@ -16,6 +15,7 @@ from loyalty.domain.returns import bought_on
 from loyalty.domain.tiers import (
     Count,
     TierGrant,
+    as_counts,
     buckets,
     counts_of_purchase,
     counts_of_ripe,
@@ -76,19 +76,20 @@ class ReplayedTiers:
 
     def grant(self, entry: Entry) -> None:
         """A tier was given by hand, or what was given is taken back."""
-        stored = _calculation(entry)
-        tier, until = stored["tier"], stored["until"] and datetime.fromisoformat(stored["until"])
+        stored = read(entry, Appointed)
+        tier, ends = stored["tier"], stored["until"]
         self._is_granted = tier is not None
         if tier is not None:
+            until = None if ends is None else datetime.fromisoformat(ends)
             self._grant = TierGrant(tier, until, stored["locked"], self._earned)
         self._settle_on(self._earned, at=entry.effective_at, entry_id=entry.id)
 
     def merge(self, entry: Entry) -> None:
         """Either side of a merge, of its reversal, or of what was carried on or called back between."""
-        stored = _calculation(entry)
+        stored = read(entry, HandedOver)
         if "counts" not in stored:
             return  # called back for a moment: points alone
-        counts, gives, now = counts_told(stored["counts"]), "to" in stored, entry.effective_at
+        counts, gives, now = as_counts(stored["counts"]), "to" in stored, entry.effective_at
         if entry.kind == Kind.MERGE and gives:
             self._keep(one._replace(amount=-one.amount) for one in counts)
             earned = handed_over(self._climber())
@@ -171,17 +172,15 @@ class _Step(NamedTuple):
 
 def counts_of_sale(programme: Programme, entry: Entry, points: Mapping[str, int]) -> list[Count]:
     """What a purchase counts that earns so many points by wallet."""
-    day, stored = bought_on(programme.calendar, entry), _calculation(entry)
-    return counts_of_purchase(
-        programme.ladder, day=day, net_spend=stored["net_spend"], points=points, births=entry.births
-    )
+    day, net_spend = bought_on(programme.calendar, entry), read(entry, Sold)["net_spend"]
+    return counts_of_purchase(programme.ladder, day=day, net_spend=net_spend, points=points, births=entry.births)
 
 
 def counts_of_return(entry: Entry) -> list[Count]:
     """What a return said that it counts: its net spend, and what else the tier goes by."""
-    stored = _calculation(entry)
-    plain = [(NET_SPEND, stored["bought_on"], -stored["net_spend"])]
-    return counts_told(stored.get("counts", plain))
+    stored = read(entry, TakenBack)
+    plain = [[NET_SPEND, stored["bought_on"], -stored["net_spend"]]]
+    return as_counts(stored.get("counts", plain))
 
 
 def counts_of_points(programme: Programme, entry: Entry) -> list[Count]:
@@ -194,13 +193,3 @@ def counts_of_points(programme: Programme, entry: Entry) -> list[Count]:
     points = {birth.wallet: birth.points for birth in entry.births}
     day = programme.calendar.business_date(entry.occurred_at)
     return tiers.counts_of_points(programme.ladder, day=day, points=points, births=entry.births)
-
-
-def counts_told(stored: Iterable[Sequence[Any]]) -> list[Count]:
-    """Counts as a stored calculation tells them."""
-    return [Count(metric, date.fromisoformat(day), amount) for metric, day, amount in stored]
-
-
-def _calculation(entry: Entry) -> dict[str, Any]:
-    found: dict[str, Any] = orjson.loads(entry.calculation or "{}")
-    return found

@@ -12,13 +12,13 @@ from itertools import chain
 from typing import Any
 
 from loyalty.domain.adjustments import Adjustment
+from loyalty.domain.calculations import is_purchase
 from loyalty.domain.claims import TAKEN_BY, ReferenceKey, ReferenceKind, reference_key
 from loyalty.domain.entries import Entry, Kind
 from loyalty.domain.ids import EntryId
 from loyalty.domain.members import GENESIS
 from loyalty.domain.programme import Programme
 from loyalty.domain.publishing import rule_set, sealed
-from loyalty.domain.returns import is_purchase
 from loyalty.recompute.findings import Report
 from loyalty.recompute.member import Replay
 from loyalty.store import claims, rules
