@@ -913,6 +913,26 @@ CREATE TYPE public.tier_step_row AS (
 
 
 --
+-- Name: tier_step_row_2; Type: TYPE; Schema: public; Owner: -
+--
+
+CREATE TYPE public.tier_step_row_2 AS (
+	bucket smallint,
+	id uuid,
+	member_id uuid,
+	from_tier text,
+	to_tier text,
+	occurred_at timestamp with time zone,
+	recorded_at timestamp with time zone,
+	entry_id uuid,
+	window_from date,
+	window_ends date,
+	score bigint,
+	needed bigint
+);
+
+
+--
 -- Name: what_if_row; Type: TYPE; Schema: public; Owner: -
 --
 
@@ -1616,6 +1636,10 @@ CREATE TABLE public.tier_step (
     occurred_at timestamp with time zone NOT NULL,
     recorded_at timestamp with time zone NOT NULL,
     entry_id uuid,
+    window_from date,
+    window_ends date,
+    score bigint,
+    needed bigint,
     CONSTRAINT tier_step_bucket_is_of_member CHECK ((bucket = get_byte(uuid_send(member_id), 15)))
 );
 

@@ -29,6 +29,8 @@ class Walker:
         self.since: datetime | None = None
         self.days: list[tuple[date, int]] = []
         self.steps: list[tuple[str, str, datetime]] = []
+        self.before_steps: list[Walker] = []
+        """The member as it was when it took each of them."""
 
     def live(self, happenings: list[Happening], until: date) -> None:
         """From joining to the beginning of the day `until`."""
@@ -93,14 +95,20 @@ class Walker:
 
     def move(self, n: int, now: datetime) -> None:
         self.steps.append((self.ladder.rungs[self.place].tier, self.ladder.rungs[n].tier, now))
+        self.before_steps.append(self.as_now())
         self.place, self.since = n, now
 
+    def as_now(self) -> "Walker":
+        one = Walker(self.ladder, self.calendar, self.joined)
+        one.place, one.since, one.days = self.place, self.since, list(self.days)
+        return one
+
     def keeps(self, n: int, end: date) -> bool:
+        return self.score_to_keep(end) >= self.ladder.rungs[n].kept_at
+
+    def score_to_keep(self, end: date) -> int:
         protects = self.ladder.returns == Returns.PROTECT
-        score = sum(
-            amount for day, amount in self.days if self.start(end) <= day < end and (amount > 0 or not protects)
-        )
-        return score >= self.ladder.rungs[n].kept_at
+        return sum(amount for day, amount in self.days if self.start(end) <= day < end and (amount > 0 or not protects))
 
     def score(self, end: date) -> int:
         return sum(amount for day, amount in self.days if self.start(end) <= day < end)

@@ -25,6 +25,7 @@ from loyalty.domain.reviews import REVIEWS, Review
 from loyalty.domain.sliding import renewals
 from loyalty.domain.state import State
 from loyalty.domain.tiers import TierStep
+from loyalty.store.tiers import judged_from
 
 Book_ = tuple[MemberId, str]
 
@@ -103,7 +104,9 @@ async def of_database(connection: AsyncConnection, programme: Programme) -> Reco
             Birth(lot.id, lot.wallet, lot.points, lot.earned_at, lot.matures_at, lot.expires_at, lot.funder)
         )
     steps = await rows(
-        ", ".join(TierStep._fields), "tier_step where programme_id = :programme order by member_id, occurred_at, id"
+        "id, member_id, from_tier, to_tier, occurred_at, recorded_at, entry_id,"
+        " window_from, window_ends, score, needed",
+        "tier_step where programme_id = :programme order by member_id, occurred_at, id",
     )
     references = await rows(
         "source, reference, kind, business_date, entry_id", "reference where programme_id = :programme"
@@ -121,7 +124,7 @@ async def of_database(connection: AsyncConnection, programme: Programme) -> Reco
         books={(MemberId(row[0]), row[1]): Book(*row[2:]) for row in books},
         lots={LotId(row[0]): Lot(*row) for row in lots},
         entries=[_entry(row, postings, draws, births) for row in entries],
-        steps=[TierStep(*row) for row in steps],
+        steps=[TierStep._make((*row[:7], judged_from(row[7:]))) for row in steps],
         references={ReferenceKey(*row[:4]): EntryId(row[4]) for row in references},
         replays={ReplayKey(*row[:3]): Replay(*row[3:]) for row in replays},
         holds={hold.id: hold for hold in holds},

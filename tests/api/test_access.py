@@ -43,6 +43,7 @@ ROUTES = {
     ("GET", "/v1/members/{id}"): "members:read",
     ("GET", "/v1/members/{id}/balance"): "members:read",
     ("GET", "/v1/members/{id}/tier"): "members:read",
+    ("GET", "/v1/members/{id}/tier/history"): "members:read",
     ("GET", "/v1/members/{id}/tags"): "members:read",
     ("PUT", "/v1/members/{id}/tags"): "members:manage",
     ("POST", "/v1/members/{id}/tier-grants"): "members:manage",

@@ -74,7 +74,7 @@ async def test_every_read_answers_what_its_schema_says(shop: Shop) -> None:
     await shop.gives(member, 100, expires_at="2027-06-01T00:00:00Z")
     said = await shop.sells(member, 200_000)
     await shop.redeems(member, 30)
-    for path in ("", "/balance", "/tier", "/entries", "/lots"):
+    for path in ("", "/balance", "/tier", "/tier/history", "/entries", "/lots"):
         accepted(await shop.till.get(f"/v1/members/{member['id']}{path}"))
     accepted(await shop.till.get(f"/v1/entries/{said['entry']['id']}"))
     accepted(await shop.client("finance").get("/v1/ledger/trial-balance", as_of="2026-11-22"))

@@ -54,6 +54,7 @@ OPERATIONS = [
     ("GET", "/v1/members/{id}"),
     ("GET", "/v1/members/{id}/balance"),
     ("GET", "/v1/members/{id}/tier"),
+    ("GET", "/v1/members/{id}/tier/history"),
     ("GET", "/v1/members/{id}/tags"),
     ("PUT", "/v1/members/{id}/tags"),
     ("POST", "/v1/members/{id}/tier-grants"),

@@ -92,7 +92,7 @@ CHANGED_BY_TYPE = {
     "text": "coalesce({0}, '') || 'x'",
     "uuid": "overlay(coalesce({0}, gen_random_uuid())::text placing 'ff' from 1 for 2)::uuid",
     "timestamp with time zone": "coalesce({0}, now()) + interval '1 hour'",
-    "date": "{0} + 1",
+    "date": "coalesce({0}, '2026-01-01') + 1",
     "bytea": "sha256({0})",
     "boolean": "not {0}",
     "json": "json_build_object('points', 1)",

@@ -131,6 +131,40 @@ async def test_a_sweep_tries_once_whose_settling_fails_and_ends_when_all_do(
     assert len(asked) == len(set(asked)) == tried
 
 
+async def test_every_step_of_a_history_says_what_decided_it(a_shop: ShopFactory, app: FastAPI) -> None:
+    service: Service = app.state.service
+    shop = await a_shop(fixed_now=NOON - timedelta(days=700), ladder=Ladder(RUNGS))  # 2024-12-22
+    member, desk = await shop.enrols(), shop.client("desk")
+    said = await shop.sells(member, 150_000)
+    accepted(await desk.post(f"/v1/members/{member['id']}/tier-grants", {**WHY, "tier": "gold"}))
+    accepted(await desk.post(f"/v1/members/{member['id']}/tier-grants/end", WHY))
+    path = f"/v1/members/{member['id']}/tier/history"
+    later = shop.programme._replace(fixed_now=NOON + timedelta(days=60))
+    assert await settle_due(service.database, service.lanes, later) == 1
+    page = accepted(await shop.till.get(path, limit=3))
+    rest = accepted(await shop.till.get(path, limit=3, cursor=page["next_cursor"]))
+    assert (len(page["items"]), rest["next_cursor"]) == (3, None)
+    history: list[dict[str, Any]] = page["items"] + rest["items"]
+    fell, ended, given, rose = history
+    assert [(one["before"], one["after"], one["cause"]) for one in (rose, given, ended, fell)] == [
+        ("member", "silver", "earn"),
+        ("silver", "gold", "tier"),
+        ("gold", "silver", "tier"),
+        ("silver", "member", "review"),
+    ]
+    year = {"window_from": "2024-01-01", "window_through": "2024-12-31"}
+    assert rose["entry"] == said["entry"]["id"]
+    assert rose["decided_by"] == {**year, "score": 150_000, "needed": 100_000}
+    assert (given["decided_by"], ended["decided_by"]) == (None, None)
+    year = {"window_from": "2025-01-01", "window_through": "2025-12-31"}
+    assert fell["decided_by"] == {**year, "score": 0, "needed": 60_000}
+    assert (fell["entry"], fell["occurred_at"]) == (None, "2025-12-31T16:00:00Z")
+    told = [one["id"] for one in accepted(await shop.client("admin").get("/v1/events", limit=100))["items"]]
+    assert {one["event"] for one in (rose, given, ended, fell)} <= set(told)
+    refused(await shop.till.get(path, cursor="x"), 400, "invalid_cursor")
+    assert (await verify(service.database, later)).findings == []
+
+
 async def test_the_matrix_says_who_moved_and_why(a_shop: ShopFactory) -> None:
     shop = await a_shop(fixed_now=NOON, ladder=Ladder(RUNGS))
     people = [await shop.enrols() for _ in range(4)]

@@ -207,7 +207,7 @@ TAMPERINGS = {
     "a cap that is used less": (
         "update cap_use set points = points - 1 where programme_id = :p and cap = 'daily'",
         "cap_use",
-        4,
+        14,
     ),
     "an open hold called released": (f"update hold set status = 'released' where {of('open')}", "hold", 8),
     "more captured": (f"update hold set captured = captured + 1 where {of('captured')}", "hold", 8),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from loyalty.domain.calendar import Calendar
-from loyalty.domain.climbing import Climber, Tenure
+from loyalty.domain.climbing import Climber, Judged, Tenure
 from loyalty.domain.ladder import NET_SPEND, Down, Ladder, Period, Returns, Rung, Steps, Up, Window
 from loyalty.domain.tiers import Count, buckets, with_count
 from tests.ladder_twin import Happening, Walker
@@ -23,6 +23,8 @@ class Life:
     def __init__(self, ladder: Ladder, calendar: Calendar, joined: date) -> None:
         self._counts: dict[str, Any] = {}
         self.steps: list[tuple[str, str, datetime]] = []
+        self.judged: list[Judged | None] = []
+        """What decided each of them."""
         enrolled_at = calendar.day_start(joined) + timedelta(hours=1)
         self.climber = Climber(ladder, calendar, {}, enrolled_at, Tenure("member", enrolled_at, None))
 
@@ -41,21 +43,22 @@ class Life:
         one = self.climber
         self.climber = Climber(one.ladder, one.calendar, dict(self._counts), one.enrolled_at, one.tenure)
         if happening.amount < 0:
-            self.settle(self.climber.lost(now, was_carried=carried), now)
+            self.settle(self.climber.lost(now, was_carried=carried), now, on_review=False)
         else:
-            self.settle(self.climber.gained(now, happening.of), now)
+            self.settle(self.climber.gained(now, happening.of), now, on_review=False)
 
     def reviews(self, now: datetime) -> None:
         while (due := self.climber.tenure.until) is not None and due <= now:
             before = due
-            self.settle(self.climber.reviewed(due), due)
+            self.settle(self.climber.reviewed(due), due, on_review=True)
             after = self.climber.tenure.until
             assert after is None or after > before, "a review looks ahead"
 
-    def settle(self, tenure: Tenure, now: datetime) -> None:
+    def settle(self, tenure: Tenure, now: datetime, *, on_review: bool) -> None:
         if tenure.tier != self.climber.tenure.tier:
             assert tenure.since == now
             self.steps.append((self.climber.tenure.tier, tenure.tier, now))
+            self.judged.append(self.climber.judged(tenure.tier, now, on_review=on_review))
         self.climber = self.climber.at(tenure)
 
 
@@ -99,8 +102,21 @@ def test_the_ladder_and_its_naive_twin_take_the_same_steps_whatever_the_choices(
         life.live(happenings, end)
         walker.live(happenings, end)
         assert life.steps == walker.steps, (number, ladder, happenings)
+        for step, judged, then in zip(life.steps, life.judged, walker.before_steps, strict=True):
+            assert_says_why(step, judged, then)
         climbed += len(life.steps)
     assert climbed > 200
+
+
+def assert_says_why(step: tuple[str, str, datetime], judged: Judged | None, then: Walker) -> None:
+    """What is said to have decided is a window of the member's of then, and what the twin adds up over its days."""
+    assert judged is not None, (step, then.ladder)
+    before, after = (then.ladder.place(tier) for tier in step[:2])
+    assert judged.begins == then.start(judged.ends)
+    if after > before:
+        assert judged.score == then.score(judged.ends) >= judged.needed == RUNGS[after].reached_at
+    else:
+        assert judged.score == then.score_to_keep(judged.ends) < judged.needed == RUNGS[before].kept_at
 
 
 def test_reading_ahead_says_what_will_have_happened() -> None:

@@ -7,16 +7,17 @@ from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
-from loyalty.api import answers
+from loyalty.api import answers, paging
 from loyalty.api.access import MEMBERS_MANAGE, MEMBERS_READ
 from loyalty.api.answers import Answer, WriteAnswer, to_json
 from loyalty.api.bodies import Body, Instant, Label, Reason, Text, path_member
 from loyalty.api.documented import reads, writes
 from loyalty.api.lean import Calling, StrictRoute
-from loyalty.api.members import standing, whom
+from loyalty.api.members import check_exists, standing, whom
+from loyalty.api.paging import Cursor, Limit
 from loyalty.api.writing import write
 from loyalty.domain.calendar import Calendar
-from loyalty.domain.climbing import Outlook, Tenure
+from loyalty.domain.climbing import Judged, Outlook, Tenure
 from loyalty.domain.entries import Because
 from loyalty.domain.ids import MemberId
 from loyalty.domain.ladder import Ladder
@@ -24,7 +25,10 @@ from loyalty.domain.members import Member
 from loyalty.domain.tiers import TierGrant, next_change
 from loyalty.operations.command import Receipt
 from loyalty.operations.grant_tier import EndTierGrant, GrantTier
+from loyalty.store import transitions
 from loyalty.store.balances import Standing
+from loyalty.store.members import exists
+from loyalty.store.transitions import AFTER_ALL_STEPS, Caused, StepPlace
 
 router = APIRouter(tags=["tiers"], route_class=StrictRoute)
 
@@ -71,6 +75,40 @@ class TierAnswer(Answer):
     granted: GivenTierAnswer | None
 
 
+class DecidedAnswer(Answer):
+    """The window that decided a step."""
+
+    window_from: date = Field(description="The first day that the score adds up.")
+    window_through: date = Field(description="The last.")
+    score: Score = Field(description="What the window came to by then.")
+    needed: Score = Field(description="To rise to the new tier, or to keep the old one.")
+
+
+class TierStepAnswer(Answer):
+    """A member moved from one tier to another."""
+
+    before: str = Field(examples=["silver"])
+    after: str = Field(examples=["gold"])
+    occurred_at: datetime
+    recorded_at: datetime
+    cause: str = Field(
+        description="The kind of the entry, or review: also of the end of a tier given by hand.", examples=["earn"]
+    )
+    entry: str | None = Field(description="Null of a review.")
+    decided_by: DecidedAnswer | None = Field(
+        description="Null where no window decided: a tier given by hand, or carried by a merge; and of steps that"
+        " were recorded before this was kept."
+    )
+    event: str = Field(description="The event that told of it.")
+
+
+class TierHistoryPage(Answer):
+    """A page of a member's tier history, newest first."""
+
+    items: list[TierStepAnswer]
+    next_cursor: str | None
+
+
 class TierGrantBody(Body):
     """A tier whatever is earned: at least that, or exactly that where it is locked."""
 
@@ -105,6 +143,29 @@ async def tier(call: Calling, id: str) -> Response:  # noqa: A002 - the path's o
     """As if every review that is due were done."""
     found = await standing(call, path_member(id))
     return Response(to_json(_tier(call.caller.programme.calendar, found)), media_type="application/json")
+
+
+@router.get(
+    "/v1/members/{id}/tier/history",
+    summary="How a member came to its tier, newest first",
+    **reads(MEMBERS_READ, TierHistoryPage, 404),
+)
+async def history(
+    call: Calling,
+    id: str,  # noqa: A002 - the path's own word
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """Every step and what decided it. A review that is due stands there once it is done: by the next write or sweep."""
+    member = path_member(id)
+    place = paging.opened(cursor, str, str)
+    before = AFTER_ALL_STEPS if place is None else StepPlace(paging.instant(place[0]), paging.digits(place[1]))
+    programme_id = call.caller.programme.id
+    async with call.service.database.snapshot(programme_id) as connection:
+        check_exists(exists=await exists(connection, programme_id, member))
+        found = await transitions.of_member(connection, programme_id, member, before=before, limit=limit + 1)
+    page = paging.page([_step(one) for one in found], limit, _place)
+    return Response(to_json(page), media_type="application/json")
 
 
 @router.post(
@@ -152,6 +213,33 @@ async def end(call: Calling, id: str, body: EndTierGrantBody) -> Response:  # no
 def _said(receipt: Receipt) -> tuple[int, bytes]:
     member: Member = receipt.said
     return 201, to_json({**answers.written(receipt), "tier": member.tier, "review_at": member.tier_until})
+
+
+def _step(of: Caused) -> dict[str, Any]:
+    step = of.step
+    return {
+        "before": step.from_tier,
+        "after": step.to_tier,
+        "occurred_at": step.occurred_at,
+        "recorded_at": step.recorded_at,
+        "cause": of.cause,
+        "entry": None if step.entry_id is None else f"ent_{step.entry_id}",
+        "decided_by": None if step.judged is None else _decided(step.judged),
+        "event": f"evt_{step.id}",
+    }
+
+
+def _place(step: dict[str, Any]) -> list[Any]:
+    return [step["occurred_at"], step["event"].removeprefix("evt_")]
+
+
+def _decided(judged: Judged) -> dict[str, Any]:
+    return {
+        "window_from": judged.begins,
+        "window_through": judged.ends - timedelta(days=1),
+        "score": judged.score,
+        "needed": judged.needed,
+    }
 
 
 def _tier(calendar: Calendar, found: Standing) -> dict[str, Any]:

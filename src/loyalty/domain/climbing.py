@@ -39,6 +39,18 @@ class Outlook(NamedTuple):
     """At the review that it would not survive as things are."""
 
 
+class Judged(NamedTuple):
+    """What decided that a member rose or fell."""
+
+    begins: date
+    """First day of the window."""
+    ends: date
+    """First day after it."""
+    score: int
+    needed: int
+    """To rise to the new tier, or to keep the old one."""
+
+
 class Climber:
     """A member on the ladder, with what was counted. It never changes."""
 
@@ -129,7 +141,36 @@ class Climber:
         """What counts towards rising, over the window that ends where `end` begins."""
         return self._sum(end, "")
 
+    def judged(self, tier: str, now: datetime, *, on_review: bool) -> Judged | None:
+        """The window that brought the member to that `tier` at `now`; None where none did, but a merge or a person."""
+        place, (began, ends) = self.ladder.place(tier), self._period(self.calendar.business_date(now))
+        if place > self._place:
+            return self._rise(place, now, began if self.ladder.up == Up.NEXT_PERIOD else ends)
+        if on_review:
+            began = ends = self.calendar.business_date(now) - timedelta(days=self.ladder.grace_days)
+        end = max((ends, began), key=self._score_to_keep)
+        found = self._judged(end, self._score_to_keep(end), self.ladder.rungs[self._place].kept_at)
+        return found if found.score < found.needed else None
+
     # --- how it is decided ---
+
+    def _rise(self, place: int, now: datetime, last: date) -> Judged | None:
+        """The newest window, up to that which ends `last`, that reaches a place and does not lose it again by now."""
+        days = sorted(day for name in self.ladder.metrics for day, _ in self.counts.get(name, ()))
+        needed = self.ladder.rungs[place].reached_at
+        if not days or self.ladder.window.period == Period.TIER_ANNIVERSARY:
+            ends = [last]
+        else:
+            if self.ladder.up == Up.AT_ONCE:
+                last = max(last, self._end(days[-1]))
+            ends = [*self._ends(days[0], last)]
+        for end in reversed(ends):
+            if (score := self.score(end)) >= needed and self._outlasts(place, end, now):
+                return self._judged(end, score, needed)
+        return None
+
+    def _judged(self, end: date, score: int, needed: int) -> Judged:
+        return Judged(self.ladder.window.start(end, self._anchor), end, score, needed)
 
     def _years_begin(self) -> date:
         """From where a member's own years are counted: the first whole day in the tier, or the day of joining."""

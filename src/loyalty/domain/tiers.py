@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from loyalty.domain.climbing import Climber, Counts, Tenure
+from loyalty.domain.climbing import Climber, Counts, Judged, Tenure
 from loyalty.domain.entries import Birth, Posting
 from loyalty.domain.events import Event, EventType
 from loyalty.domain.ids import EntryId, MemberId
@@ -51,6 +51,8 @@ class TierStep(NamedTuple):
     occurred_at: datetime
     recorded_at: datetime
     entry_id: EntryId | None
+    judged: Judged | None
+    """What decided; None where no window did, but somebody's hand or a merge."""
 
 
 class Count(NamedTuple):
@@ -155,9 +157,10 @@ def earn(draft: Draft, member_id: MemberId, counts: Sequence[Count], *, entry_id
         return
     keep_counts(draft, member_id, buckets(draft.programme.ladder, counts))
     member = existing(draft, member_id)
-    first = min(count.day for count in counts)
-    tenure = _climber(draft, member).gained(member.effective_at, first)
-    _settle_on(draft, member, tenure, at=member.effective_at, entry_id=entry_id)
+    first, climber = min(count.day for count in counts), _climber(draft, member)
+    _settle_on(
+        draft, member, climber, climber.gained(member.effective_at, first), at=member.effective_at, entry_id=entry_id
+    )
 
 
 def take_back(draft: Draft, member_id: MemberId, counts: Sequence[Count], *, entry_id: EntryId) -> None:
@@ -165,8 +168,9 @@ def take_back(draft: Draft, member_id: MemberId, counts: Sequence[Count], *, ent
     member = existing(draft, member_id)
     was_carried = _climber(draft, member).is_carried(member.effective_at)
     keep_counts(draft, member_id, buckets(draft.programme.ladder, counts))
-    tenure = _climber(draft, member).lost(member.effective_at, was_carried=was_carried)
-    _settle_on(draft, member, tenure, at=member.effective_at, entry_id=entry_id)
+    climber = _climber(draft, member)
+    tenure = climber.lost(member.effective_at, was_carried=was_carried)
+    _settle_on(draft, member, climber, tenure, at=member.effective_at, entry_id=entry_id)
 
 
 def review(draft: Draft, member_id: MemberId, at: datetime) -> None:
@@ -178,7 +182,7 @@ def review(draft: Draft, member_id: MemberId, at: datetime) -> None:
     grant = granted(draft, member)
     if grant is not None and grant.until == at:
         member = member._replace(tier_granted=False)
-    _settle_on(draft, member, tenure, at=at, entry_id=None)
+    _settle_on(draft, member, climber, tenure, at=at, entry_id=None)
 
 
 def appoint(
@@ -186,23 +190,28 @@ def appoint(
 ) -> None:
     """Give a tier by hand; what is earned goes on beside it."""
     member = existing(draft, member_id)
-    tenure = _climber(draft, member).tenure
-    draft.put(GRANTS, member_id, TierGrant(tier, until, locked, tenure))
-    _settle_on(draft, member._replace(tier_granted=True), tenure, at=member.effective_at, entry_id=entry_id)
+    climber = _climber(draft, member)
+    draft.put(GRANTS, member_id, TierGrant(tier, until, locked, climber.tenure))
+    _settle_on(
+        draft, member._replace(tier_granted=True), climber, climber.tenure, at=member.effective_at, entry_id=entry_id
+    )
 
 
 def dismiss(draft: Draft, member_id: MemberId, *, entry_id: EntryId) -> None:
     """Take back a tier that was given by hand: what is earned counts alone again."""
     member = existing(draft, member_id)
-    tenure = _climber(draft, member).tenure
-    _settle_on(draft, member._replace(tier_granted=False), tenure, at=member.effective_at, entry_id=entry_id)
+    climber = _climber(draft, member)
+    _settle_on(
+        draft, member._replace(tier_granted=False), climber, climber.tenure, at=member.effective_at, entry_id=entry_id
+    )
 
 
 def hand_over(draft: Draft, member_id: MemberId, counts: Sequence[Count], *, entry_id: EntryId) -> None:
     """Nothing counts for the member any more, and its tier is left alone: it was merged into another."""
     keep_counts(draft, member_id, (one._replace(amount=-one.amount) for one in counts))
     member = existing(draft, member_id)
-    _settle_on(draft, member, handed_over(_climber(draft, member)), at=member.effective_at, entry_id=entry_id)
+    climber = _climber(draft, member)
+    _settle_on(draft, member, climber, handed_over(climber), at=member.effective_at, entry_id=entry_id)
 
 
 def take_over(
@@ -212,24 +221,34 @@ def take_over(
     member = existing(draft, member_id)
     was_carried = _climber(draft, member).is_carried(member.effective_at)
     keep_counts(draft, member_id, counts)
-    tenure = taken_over(_climber(draft, member), counts, now=member.effective_at, tier=tier, was_carried=was_carried)
-    _settle_on(draft, member, tenure, at=member.effective_at, entry_id=entry_id)
+    climber = _climber(draft, member)
+    tenure = taken_over(climber, counts, now=member.effective_at, tier=tier, was_carried=was_carried)
+    _settle_on(draft, member, climber, tenure, at=member.effective_at, entry_id=entry_id)
 
 
 def part_with(draft: Draft, member_id: MemberId, counts: Sequence[Count], *, tier: str, entry_id: EntryId) -> None:
     """What counted for another counts for the member no more, who had this `tier` before."""
     keep_counts(draft, member_id, (one._replace(amount=-one.amount) for one in counts))
     member = existing(draft, member_id)
-    tenure = _climber(draft, member).lowered(tier, member.effective_at)
-    _settle_on(draft, member, tenure, at=member.effective_at, entry_id=entry_id)
+    climber = _climber(draft, member)
+    _settle_on(
+        draft, member, climber, climber.lowered(tier, member.effective_at), at=member.effective_at, entry_id=entry_id
+    )
 
 
 def resume(draft: Draft, member_id: MemberId, counts: Sequence[Count], *, entry_id: EntryId) -> None:
     """What counted for the member counts for it again."""
     keep_counts(draft, member_id, counts)
     member = existing(draft, member_id)
-    tenure = resumed(_climber(draft, member), counts, now=member.effective_at)
-    _settle_on(draft, member, tenure, at=member.effective_at, entry_id=entry_id)
+    climber = _climber(draft, member)
+    _settle_on(
+        draft,
+        member,
+        climber,
+        resumed(climber, counts, now=member.effective_at),
+        at=member.effective_at,
+        entry_id=entry_id,
+    )
 
 
 def handed_over(climber: Climber) -> Tenure:
@@ -291,6 +310,13 @@ def in_force(
     return Tenure(tier, since if tier == was else at, until)
 
 
+def judged_by(climber: Climber, earned: Tenure, shown: str, *, at: datetime, on_review: bool) -> Judged | None:
+    """What brought the member from where it climbs to what it has `earned`, if that is the tier that is `shown`."""
+    if earned.tier != shown or earned.tier == climber.tenure.tier:
+        return None
+    return climber.judged(earned.tier, at, on_review=on_review)
+
+
 def next_change(climber: Climber, grant: TierGrant | None, shown: Tenure) -> tuple[datetime | None, str]:
     """When the tier that is `shown` changes if nothing more is counted, and to which; None: never."""
     ladder, was = climber.ladder, shown.tier
@@ -312,8 +338,13 @@ def _climber(draft: Draft, member: Member) -> Climber:
     return climber_of(draft, draft.programme, member)
 
 
-def _settle_on(draft: Draft, member: Member, earned: Tenure, *, at: datetime, entry_id: EntryId | None) -> None:
-    """Give the member the tier it has by now, and leave a step in its history where that is another one."""
+def _settle_on(
+    draft: Draft, member: Member, climber: Climber, earned: Tenure, *, at: datetime, entry_id: EntryId | None
+) -> None:
+    """Give the member the tier it has by now, and leave a step in its history where that is another one.
+
+    It has climbed, or fallen, from where the `climber` stands to what it has `earned`.
+    """
     grant = granted(draft, member)
     if grant is not None:
         draft.put(GRANTS, member.id, grant._replace(earned=earned))
@@ -326,6 +357,15 @@ def _settle_on(draft: Draft, member: Member, earned: Tenure, *, at: datetime, en
         recorded_at = max(draft.moment.recorded_at, member.recorded_at)
         id_ = draft.mint.next(member.id)
         draft.record(
-            TierStep(id_, member.id, member.tier, now.tier, at, recorded_at, entry_id),
+            TierStep(
+                id_,
+                member.id,
+                member.tier,
+                now.tier,
+                at,
+                recorded_at,
+                entry_id,
+                judged_by(climber, earned, now.tier, at=at, on_review=entry_id is None),
+            ),
             Event(id_, member.id, member.sequence, EventType.TIER_CHANGED.value, recorded_at),
         )

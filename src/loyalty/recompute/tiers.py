@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from loyalty.domain import tiers
 from loyalty.domain.calculations import Appointed, HandedOver, Sold, TakenBack, read
-from loyalty.domain.climbing import Climber, Tenure
+from loyalty.domain.climbing import Climber, Judged, Tenure
 from loyalty.domain.entries import Entry, Kind
 from loyalty.domain.ids import EntryId
 from loyalty.domain.ladder import NET_SPEND
@@ -21,6 +21,7 @@ from loyalty.domain.tiers import (
     counts_of_ripe,
     handed_over,
     in_force,
+    judged_by,
     resumed,
     taken_over,
     with_count,
@@ -109,7 +110,9 @@ class ReplayedTiers:
         """What differs from what is kept: the table, the row, and what is wrong with it."""
         member, kept = self._rows.member, self._rows.steps
         for mine, its in zip(self._steps, kept, strict=False):
-            if mine != (its.from_tier, its.to_tier, its.occurred_at, its.entry_id):
+            if its.judged is None:  # nobody kept it before
+                mine = mine._replace(judged=None)
+            if mine != (its.from_tier, its.to_tier, its.occurred_at, its.entry_id, its.judged):
                 problem = f"it says {its.from_tier} to {its.to_tier} at {its.occurred_at}; its history says {mine}"
                 yield "tier_step", its.id, problem
         for its in kept[len(self._steps) :]:
@@ -152,13 +155,16 @@ class ReplayedTiers:
             self._counts[metric] = with_count(self._counts.get(metric, ()), first, amount)
 
     def _settle_on(self, earned: Tenure, *, at: datetime, entry_id: EntryId | None) -> None:
-        self._earned, was = earned, self._shown
+        climbed_from, was = self._earned, self._shown
+        self._earned = earned
         if self._grant is not None and self._is_granted:
             self._grant = self._grant._replace(earned=earned)
         grant = self._grant if self._is_granted else None
         self._shown = in_force(self._programme.ladder, earned, grant, since=was.since, was=was.tier, at=at)
         if self._shown.tier != was.tier:
-            self._steps.append(_Step(was.tier, self._shown.tier, at, entry_id))
+            climber = self._climber().at(climbed_from)
+            judged = judged_by(climber, earned, self._shown.tier, at=at, on_review=entry_id is None)
+            self._steps.append(_Step(was.tier, self._shown.tier, at, entry_id, judged))
 
 
 class _Step(NamedTuple):
@@ -168,6 +174,7 @@ class _Step(NamedTuple):
     to_tier: str
     occurred_at: datetime
     entry_id: EntryId | None
+    judged: Judged | None
 
 
 def counts_of_sale(programme: Programme, entry: Entry, points: Mapping[str, int]) -> list[Count]:

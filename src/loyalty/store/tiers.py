@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from loyalty.domain.climbing import Tenure
+from loyalty.domain.climbing import Judged, Tenure
 from loyalty.domain.ids import MemberId, bucket_of
 from loyalty.domain.ladder import NET_SPEND
 from loyalty.domain.state import State
@@ -36,6 +36,10 @@ tier_step = ledger_table(
     occurred_at=TIMESTAMPTZ,
     recorded_at=TIMESTAMPTZ,
     entry_id=UUID,
+    window_from=DATE,
+    window_ends=DATE,
+    score=BIGINT,
+    needed=BIGINT,
 )
 
 _INSERT_SPEND = Insert(net_spend)
@@ -48,7 +52,7 @@ _UPDATE_GRANT = Update(
     key=["member_id"],
     changed=["tier", "until", "locked", "earned_tier", "earned_since", "earned_until"],
 )
-_INSERT_STEP = Insert(tier_step)
+_INSERT_STEP = Insert(tier_step, row_type="tier_step_row_2")
 
 _LOAD_SPEND = rows_of(
     ["s.member_id", f"'{NET_SPEND}'", "s.month", "s.amount"],
@@ -192,4 +196,14 @@ def _grant_row(member_id: MemberId, grant: TierGrant) -> tuple[Any, ...]:
 def write_steps(steps: Sequence[TierStep]) -> Iterable[Write]:
     """The part of the write that tier history contributes."""
     if steps:
-        yield _INSERT_STEP.write([(bucket_of(step.member_id), *step) for step in steps])
+        yield _INSERT_STEP.write([_step_row(step) for step in steps])
+
+
+def _step_row(step: TierStep) -> tuple[Any, ...]:
+    *facts, judged = step
+    return (bucket_of(step.member_id), *facts, *(judged or (None,) * len(Judged._fields)))
+
+
+def judged_from(row: Sequence[Any]) -> Judged | None:
+    """What decided a step; None where nothing is kept."""
+    return None if all(value is None for value in row) else Judged._make(row)

@@ -1,16 +1,20 @@
-"""How members moved between two days: over tiers, and over how alive they are."""
+"""How members moved: one member step by step; all of them between two days, over tiers and how alive they are."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from loyalty.domain.calendar import FOREVER
+from loyalty.domain.ids import EntryId, MemberId, bucket_of
 from loyalty.domain.members import Status
 from loyalty.domain.programme import Programme
+from loyalty.domain.tiers import TierStep
 from loyalty.store.parts import PROGRAMME
-from loyalty.store.schema import DATE, INTEGER, TIMESTAMPTZ
+from loyalty.store.schema import BIGINT, DATE, INTEGER, SMALLINT, TIMESTAMPTZ, UUID
+from loyalty.store.tiers import judged_from
 
 
 class Transition(NamedTuple):
@@ -22,6 +26,41 @@ class Transition(NamedTuple):
     cause: str | None
     """Of the last step of their tier: the kind of its entry, or `review`; None where they took none."""
     members: int
+
+
+class Caused(NamedTuple):
+    """A step of a member's tier history, and what caused it: the kind of its entry, or `review`."""
+
+    step: TierStep
+    cause: str
+
+
+class StepPlace(NamedTuple):
+    """Where a page of steps ended: the place of its last step in the order of the list."""
+
+    occurred_at: datetime
+    id: str
+
+
+AFTER_ALL_STEPS: Final = StepPlace(FOREVER, "f" * 32)
+
+
+async def of_member(
+    connection: AsyncConnection, programme_id: int, member_id: MemberId, *, before: StepPlace, limit: int
+) -> list[Caused]:
+    """The member's steps that lie before a place, newest first. Locks nothing."""
+    rows = await connection.execute(
+        _OF_MEMBER,
+        {
+            "the_bucket": bucket_of(member_id),
+            PROGRAMME: programme_id,
+            "the_member": member_id,
+            "before_moment": before.occurred_at,
+            "before_step": before.id,
+            "at_most": limit,
+        },
+    )
+    return [_caused(member_id, *row) for row in rows]
 
 
 async def of_tiers(
@@ -62,6 +101,44 @@ def _binds(statement: TextClause, *, moments: Sequence[str], days: Sequence[str]
     )
 
 
+def _caused(
+    member_id: MemberId,
+    id_: Any,
+    from_tier: str,
+    to_tier: str,
+    occurred_at: datetime,
+    recorded_at: datetime,
+    entry_id: Any,
+    cause: str,
+    *judged: Any,
+) -> Caused:
+    entry = None if entry_id is None else EntryId(entry_id.hex)
+    step = TierStep(id_.hex, member_id, from_tier, to_tier, occurred_at, recorded_at, entry, judged_from(judged))
+    return Caused(step, cause)
+
+
+_CAUSE: Final = "coalesce(e.kind, 'review')"
+"""Of a step, beside its entry `e`, if it has one. The end of a tier that was given by hand is a review too."""
+_OF_MEMBER = text(
+    f"""
+    select s.id, s.from_tier, s.to_tier, s.occurred_at, s.recorded_at, s.entry_id, {_CAUSE},
+           s.window_from, s.window_ends, s.score, s.needed
+      from tier_step s
+      left join entry e on e.bucket = s.bucket and e.programme_id = s.programme_id and e.id = s.entry_id
+     where s.bucket = :the_bucket and s.programme_id = :{PROGRAMME} and s.member_id = :the_member
+       and (s.occurred_at, s.id) < (:before_moment, :before_step)
+     order by s.occurred_at desc, s.id desc
+     limit :at_most
+    """  # noqa: S608 - only our own constants
+).bindparams(
+    bindparam("the_bucket", type_=SMALLINT),
+    bindparam(PROGRAMME, type_=INTEGER),
+    bindparam("the_member", type_=UUID),
+    bindparam("before_moment", type_=TIMESTAMPTZ),
+    bindparam("before_step", type_=UUID),
+    bindparam("at_most", type_=BIGINT),
+)
+
 _OF_TIERS = _binds(
     text(
         f"""
@@ -72,7 +149,7 @@ _OF_TIERS = _binds(
                     filter (where s.occurred_at < :the_end))[1] as after,
                 (array_agg(s.from_tier order by s.occurred_at, s.id)
                     filter (where s.occurred_at >= :the_end))[1] as later,
-                (array_agg(coalesce(e.kind, 'review') order by s.occurred_at desc, s.id desc)
+                (array_agg({_CAUSE} order by s.occurred_at desc, s.id desc)
                     filter (where s.occurred_at < :the_end))[1] as cause
            from tier_step s
            left join entry e on e.bucket = s.bucket and e.programme_id = s.programme_id and e.id = s.entry_id

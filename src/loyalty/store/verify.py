@@ -16,7 +16,7 @@ from loyalty.domain.members import Member
 from loyalty.domain.merges import Merge
 from loyalty.domain.sliding import Slide
 from loyalty.domain.tiers import TierGrant, TierStep
-from loyalty.store import adjustments, members, merges
+from loyalty.store import adjustments, members, merges, tiers
 from loyalty.store.journal import WHOLE_ENTRY, Beside, EntryRows, hex_of, whole_entry
 from loyalty.store.parts import PROGRAMME
 from loyalty.store.schema import BIGINT, INTEGER, SMALLINT, TEXT, UUID
@@ -180,10 +180,10 @@ def _step(
     occurred_at: datetime,
     recorded_at: datetime,
     entry_id: str | None,
+    *judged: Any,
 ) -> TierStep:
-    return TierStep(
-        id_, member_id, from_tier, to_tier, occurred_at, recorded_at, EntryId(entry_id) if entry_id else None
-    )
+    entry = EntryId(entry_id) if entry_id else None
+    return TierStep(id_, member_id, from_tier, to_tier, occurred_at, recorded_at, entry, tiers.judged_from(judged))
 
 
 # --- statements ------------------------------------------------------------------------------------------------
@@ -252,7 +252,8 @@ _MEMBERS = text(
               from cap_use c
              where c.bucket = m.bucket and c.programme_id = m.programme_id and c.member_id = m.id),
            (select array_agg(row({hex_of("t.id")}, t.from_tier, t.to_tier, t.occurred_at, t.recorded_at,
-                                 {hex_of("t.entry_id")}) order by t.recorded_at, t.id)
+                                 {hex_of("t.entry_id")}, t.window_from, t.window_ends, t.score, t.needed)
+                            order by t.recorded_at, t.id)
               from tier_step t
              where t.bucket = m.bucket and t.programme_id = m.programme_id and t.member_id = m.id),
            (select row(g.tier, g.until, g.locked, g.earned_tier, g.earned_since, g.earned_until)
