@@ -181,9 +181,10 @@ async def _merge(till: _Client, survivor: str) -> None:
     """Somebody has joined twice, or so it seemed; what was bought meanwhile comes back."""
     twice = (await till.post("/v1/members"))["id"]
     sale = await till.post("/v1/accruals", _order({"id": twice}, 20_000))
-    await till.post(f"/v1/members/{survivor}/merge", {"member": {"id": twice}, "reason": "tour"})
+    both = {"survivor": {"id": survivor}, "absorbed": {"id": twice}}
+    merge = (await till.post("/v1/merges", {**both, "reason": "tour"}))["merge"]
     await till.post("/v1/returns", {"accrual": {"entry": sale["entry"]["id"]}, "full": True, **_origin()})
-    await till.post(f"/v1/members/{twice}/unmerge", {"reason": "tour"})
+    await till.post(f"/v1/merges/{merge}/reverse", {"reason": "tour"})
 
 
 async def _by_channels(service: Service, till: _Client) -> None:

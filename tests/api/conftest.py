@@ -226,6 +226,11 @@ def a_reassignment(accrual: Mapping[str, Any], to: Mapping[str, Any], **more: An
     return {**plain, "reference": a_reference(), **more}
 
 
+def a_merge(absorbed: dict[str, Any], *, into: dict[str, Any]) -> dict[str, Any]:
+    """Somebody joined twice."""
+    return {"survivor": {"id": into["id"]}, "absorbed": {"id": absorbed["id"]}, "reason": "joined twice"}
+
+
 def a_transfer(giver: Mapping[str, Any], taker: Mapping[str, Any], points: int = 1, **more: Any) -> dict[str, Any]:
     plain = {"from": whom(giver), "to": whom(taker), "points": points, "source": "app"}
     return {**plain, "reference": a_reference(), **more}

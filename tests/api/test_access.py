@@ -47,8 +47,8 @@ ROUTES = {
     ("GET", "/v1/members/{id}/tags"): "members:read",
     ("PUT", "/v1/members/{id}/tags"): "members:manage",
     ("POST", "/v1/members/{id}/tier-grants"): "members:manage",
-    ("POST", "/v1/members/{id}/merge"): "members:manage",
-    ("POST", "/v1/members/{id}/unmerge"): "members:manage",
+    ("POST", "/v1/merges"): "members:manage",
+    ("POST", "/v1/merges/{id}/reverse"): "members:manage",
     ("POST", "/v1/members/{id}/tier-grants/end"): "members:manage",
     ("GET", "/v1/members/{id}/entries"): "members:read",
     ("GET", "/v1/members/{id}/lots"): "members:read",
@@ -150,8 +150,8 @@ def sample(method: str, path: str, member: dict[str, Any], entry: str) -> tuple[
         "/v1/adjustments": {**a_grant(member), "reason": "r"},
         "/v1/members/{id}": {"status": "active"},
         "/v1/members/{id}/tags": {"tags": ["staff"], "reason": "r"},
-        "/v1/members/{id}/merge": {"member": named(member), "reason": "r"},
-        "/v1/members/{id}/unmerge": {"reason": "r"},
+        "/v1/merges": {"survivor": named(member), "absorbed": named(member), "reason": "r"},
+        "/v1/merges/{id}/reverse": {"reason": "r"},
         "/v1/members/{id}/tier-grants": {"tier": "gold", "reason": "r", "approved_by": "a"},
         "/v1/members/{id}/tier-grants/end": {"reason": "r", "approved_by": "a"},
         "/v1/reviews/{id}/resolve": {"reason": "r"},
@@ -242,7 +242,7 @@ async def test_a_programme_sees_and_moves_nothing_of_another(a_shop: ShopFactory
             accepted(answer)
         case ("GET", "/v1/what-ifs/{id}"):
             refused(answer, 404, "what_if_not_found")
-        case ("POST", "/v1/members/{id}/unmerge"):
+        case ("POST", "/v1/merges/{id}/reverse"):
             refused(answer, 404, "merge_not_found")
         case ("POST", "/v1/accruals/bulk"):
             assert [one["status"] for one in answer.json()["results"]] == [404]

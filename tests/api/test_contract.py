@@ -13,6 +13,7 @@ from tests.api.conftest import (
     Shop,
     a_grant,
     a_hold,
+    a_merge,
     a_reassignment,
     a_redemption,
     a_refund,
@@ -100,7 +101,7 @@ async def test_every_link_leads_where_it_says(shop: Shop, contract: Contract) ->
                 reader = app if "/code" in path else admin
                 assert (await reader.get(path)).status_code == 200, path
             else:
-                bodies = {"refund": a_refund(), "resolve": {"reason": "repaid"}}
+                bodies = {"refund": a_refund(), "resolve": {"reason": "repaid"}, "reverse": {"reason": "two after all"}}
                 body = bodies.get(path.rpartition("/")[2], {})
                 assert (await admin.post(path, body, dry_run="true", key=None)).status_code == 201, path
             followed += 1
@@ -119,6 +120,7 @@ async def test_every_link_leads_where_it_says(shop: Shop, contract: Contract) ->
     await says(f"/v1/holds/{hold}/capture", {}, under="/v1/holds/{id}/capture")
     other = await shop.enrols()
     await says("/v1/reassignments", a_reassignment({"entry": sold["entry"]["id"]}, other))
+    await says("/v1/merges", a_merge(await shop.enrols(), into=other))
     await says("/v1/returns/reserve", a_return({"entry": sold["entry"]["id"]}, lines=[A_PART]))
     await says("/v1/returns", a_return({"entry": sold["entry"]["id"]}, full=True))
     await says("/v1/adjustments", an_adjustment(member, 10_001))

@@ -22,6 +22,7 @@ from tests.api.conftest import (
     ShopFactory,
     a_grant,
     a_hold,
+    a_merge,
     a_reassignment,
     a_redemption,
     a_refund,
@@ -50,14 +51,17 @@ class Merged:
         self.shop = shop
         self.service = service
         self.desk = shop.client("desk")
+        self.merges: dict[str, str] = {}
+        """The newest of each member who was absorbed."""
 
     async def merge(self, absorbed: dict[str, Any], into: dict[str, Any]) -> dict[str, Any]:
-        body = {**WHY, "member": {"number": absorbed["number"]}}
-        found: dict[str, Any] = accepted(await self.desk.post(f"/v1/members/{into['id']}/merge", body))
+        body = {**WHY, "survivor": {"id": into["id"]}, "absorbed": {"number": absorbed["number"]}}
+        found: dict[str, Any] = accepted(await self.desk.post("/v1/merges", body))
+        self.merges[absorbed["id"]] = found["merge"]
         return found
 
     async def unmerge(self, absorbed: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = accepted(await self.desk.post(f"/v1/members/{absorbed['id']}/unmerge", WHY))
+        found: dict[str, Any] = accepted(await self.desk.post(f"/v1/merges/{self.merges[absorbed['id']]}/reverse", WHY))
         return found
 
     async def balance(self, member: dict[str, Any]) -> dict[str, int]:
@@ -235,13 +239,21 @@ async def test_a_merge_that_was_wrong_is_reversed(at: Merged) -> None:
 
 async def test_a_merge_replays_like_any_write(at: Merged) -> None:
     anna, twice = await at.shop.enrols(), await at.shop.enrols()
-    body, path = {**WHY, "member": {"id": twice["id"]}}, f"/v1/members/{anna['id']}/merge"
+    body, path = a_merge(twice, into=anna), "/v1/merges"
     first = accepted(await at.desk.post(path, body, key="m"))
     assert accepted(await at.desk.post(path, body, key="m")) == first
     refused(await at.desk.post(path, body, key="n"), 422, "same_member")  # its names are the survivor's now
-    back = accepted(await at.desk.post(f"/v1/members/{twice['id']}/unmerge", WHY, key="u"))
-    assert accepted(await at.desk.post(f"/v1/members/{twice['id']}/unmerge", WHY, key="u")) == back
-    refused(await at.desk.post(f"/v1/members/{twice['id']}/unmerge", WHY, key="v"), 404, "merge_not_found")
+    path = f"/v1/merges/{first['merge']}/reverse"
+    back = accepted(await at.desk.post(path, WHY, key="u"))
+    assert (back["merge"], back["survivor"], back["absorbed"]) == (first["merge"], anna["id"], twice["id"])
+    assert accepted(await at.desk.post(path, WHY, key="u")) == back
+    refused(await at.desk.post(path, WHY, key="v"), 404, "merge_not_found")
+    again = await at.merge(twice, anna)
+    refused(await at.desk.post(path, WHY, key="w"), 404, "merge_not_found")
+    carried = accepted(await at.shop.till.get(f"/v1/members/{twice['id']}/entries", limit=1))["items"][0]["id"]
+    assert again["merge"].removeprefix("mrg_") == carried.removeprefix("ent_")
+    for wrong in (f"mrg_{again['entry']['id'].removeprefix('ent_')}", carried, "mrg_x"):
+        refused(await at.desk.post(f"/v1/merges/{wrong}/reverse", WHY), 404, "merge_not_found")
 
 
 async def test_what_contradicts_itself_is_refused_and_changes_nothing(at: Merged) -> None:
@@ -250,8 +262,7 @@ async def test_what_contradicts_itself_is_refused_and_changes_nothing(at: Merged
     third = await at.shop.enrols()
 
     async def tries(absorbed: dict[str, Any], into: dict[str, Any], status: int, code: str) -> None:
-        body = {**WHY, "member": {"id": absorbed["id"]}}
-        refused(await at.desk.post(f"/v1/members/{into['id']}/merge", body), status, code)
+        refused(await at.desk.post("/v1/merges", a_merge(absorbed, into=into)), status, code)
 
     await tries(anna, anna, 422, "same_member")
     await tries(other, anna, 409, "identity_conflict")
@@ -270,7 +281,6 @@ async def test_what_contradicts_itself_is_refused_and_changes_nothing(at: Merged
     await tries(anna, third, 409, "member_absorbs")
     accepted(await at.desk.post(f"/v1/members/{third['id']}/close", {}))
     await tries(third, anna, 409, "member_closed")
-    refused(await at.desk.post(f"/v1/members/{anna['id']}/unmerge", WHY), 404, "merge_not_found")
 
 
 async def test_whatever_happens_at_the_same_moment_is_counted_once(at: Merged) -> None:
@@ -283,8 +293,7 @@ async def test_whatever_happens_at_the_same_moment_is_counted_once(at: Merged) -
         return answer.status_code
 
     async def merge() -> int:
-        body = {**WHY, "member": {"id": twice["id"]}}
-        return (await at.desk.post(f"/v1/members/{anna['id']}/merge", body)).status_code
+        return (await at.desk.post("/v1/merges", a_merge(twice, into=anna))).status_code
 
     async def back(amount: int) -> int:
         line = {"line_id": "1", "quantity": 0, "amount": amount}
@@ -403,21 +412,17 @@ async def test_a_code_is_used_once_though_the_other_turned_out_to_be_merged(at: 
     phone = shop.client("app")
     anna, twice, giver = [await shop.enrols() for _ in range(3)]
     await shop.gives(giver, 100)
-    accepted(await shop.client("desk").post(f"/v1/members/{anna['id']}/merge", {**WHY, "member": {"id": twice["id"]}}))
+    accepted(await shop.client("desk").post("/v1/merges", a_merge(twice, into=anna)))
     code = accepted(await phone.get(f"/v1/members/{giver['id']}/code"))["code"]
     accepted(await phone.post("/v1/transfers", {**a_transfer(giver, twice, 40), "from": {"code": code}}))
     assert (await shop.balance(anna))["available"] == 40
 
 
-async def test_of_two_merges_in_a_row_at_the_same_moment_one_is_refused(at: Merged) -> None:
+async def test_two_merges_in_a_row_at_the_same_moment_make_one_person_or_one_is_refused(at: Merged) -> None:
     """They share a batch: what the first has done, the second knows."""
     for _ in range(5):
         one, two, three = [await at.shop.enrols() for _ in range(3)]
-        pairs = [(one, two), (two, three)]
-        bodies = [({**WHY, "member": {"id": absorbed["id"]}}, into) for absorbed, into in pairs]
-        said = await asyncio.gather(*(at.desk.post(f"/v1/members/{into['id']}/merge", body) for body, into in bodies))
-        assert sorted(answer.status_code for answer in said) == [201, 409]
-        assert {answer.json()["code"] for answer in said if answer.status_code == 409} <= {
-            "member_absorbs",
-            "member_merged",
-        }
+        asked = [a_merge(one, into=two), a_merge(two, into=three)]
+        said = await asyncio.gather(*(at.desk.post("/v1/merges", body) for body in asked))
+        told = [answer.json().get("code", answer.json().get("survivor")) for answer in said]
+        assert told in ([two["id"], "member_absorbs"], [three["id"], three["id"]])

@@ -24,6 +24,7 @@ from tests.api.conftest import (
     ShopFactory,
     a_grant,
     a_hold,
+    a_merge,
     a_reassignment,
     a_redemption,
     a_refund,
@@ -52,6 +53,7 @@ class Days:
         self.holds: list[str] = []
         self.redemptions: list[str] = []
         self.waiting: list[str] = []
+        self.merges: list[str] = []
         self.seen: Counter[tuple[str, str]] = Counter()
 
     async def pass_(self, now: datetime) -> None:
@@ -184,10 +186,12 @@ class Days:
         if self.chance.random() < 0.5:
             return None
         other = self.chance.choice(self.people[-MEMBERS:])
-        if self.chance.random() < 0.5:
-            return await self.desk.post(f"/v1/members/{other['id']}/unmerge", {"reason": "two after all"})
-        body = {"member": {"id": other["id"]}, "reason": "joined twice"}
-        return await self.desk.post(f"/v1/members/{member['id']}/merge", body)
+        if self.merges and self.chance.random() < 0.5:
+            return await self.desk.post(f"/v1/merges/{self.merges.pop()}/reverse", {"reason": "two after all"})
+        said = await self.desk.post("/v1/merges", a_merge(other, into=member))
+        if said.status_code == 201:
+            self.merges.append(said.json()["merge"])
+        return said
 
     async def leave(self, member: dict[str, Any], now: datetime) -> httpx2.Response | None:
         if self.chance.random() < 0.8:

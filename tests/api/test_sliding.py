@@ -14,7 +14,7 @@ from loyalty.domain.programme import Expiry, Lifespan, RenewedBy
 from loyalty.recompute.verify import verify
 from loyalty.store.shelves import AHEAD
 from loyalty.worker.settling import settle_due
-from tests.api.conftest import Shop, ShopFactory, accepted, an_order
+from tests.api.conftest import Shop, ShopFactory, a_merge, accepted, an_order
 from tests.api.lives import Life
 from tests.api.test_races import audit
 
@@ -132,10 +132,9 @@ async def test_what_a_merge_carries_keeps_its_end_and_goes_back_to_it(
     anna, twice = await shop.enrols(), await shop.enrols()
     await shop.sells(twice, 10_000, occurred_at="2026-05-20T12:00:00+08:00")
     await shop.sells(anna, 10_000)
-    body = {"member": {"id": twice["id"]}, "reason": "joined twice"}
-    accepted(await desk.post(f"/v1/members/{anna['id']}/merge", body))
+    merge = accepted(await desk.post("/v1/merges", a_merge(twice, into=anna)))["merge"]
     assert await expiring(shop, anna) == [("2027-05-20", 100), ("2027-07-01", 100)]
-    accepted(await desk.post(f"/v1/members/{twice['id']}/unmerge", {"reason": "her sister"}))
+    accepted(await desk.post(f"/v1/merges/{merge}/reverse", {"reason": "her sister"}))
     assert await expiring(shop, anna) == [("2027-07-01", 100)]
     assert await expiring(shop, twice) == [("2027-05-20", 100)]
     await audit(owner, shop)

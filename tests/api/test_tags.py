@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from loyalty.api.service import Service
 from loyalty.domain.tags import MOST_TAGS
 from loyalty.recompute.verify import verify
-from tests.api.conftest import Client, Shop, ShopFactory, accepted, an_order, contents, refused
+from tests.api.conftest import Client, Shop, ShopFactory, a_merge, accepted, an_order, contents, refused
 from tests.api.test_rules import BASE, publishes
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -114,11 +114,11 @@ async def test_a_merge_joins_the_tags_and_its_reversal_takes_off_what_it_brought
     await tags(shop, anna, "press", "vip")
     await tags(shop, twice, "staff", "vip")
     desk = shop.client("desk")
-    await _merges(desk, twice, into=anna)
+    merge = await _merges(desk, twice, into=anna)
     assert await shown(shop, anna) == ["press", "staff", "vip"]
     refused(await desk.write("PUT", path(twice), {"tags": [], "reason": "r"}), 409, "member_merged")
     await tags(shop, anna, "press", "staff", "vip", "new")
-    accepted(await desk.post(f"/v1/members/{twice['id']}/unmerge", {"reason": "her sister"}))
+    accepted(await desk.post(f"/v1/merges/{merge}/reverse", {"reason": "her sister"}))
     assert await shown(shop, anna) == ["new", "press", "vip"]
     assert await shown(shop, twice) == ["staff", "vip"]
     newest = accepted(await shop.till.get(path(anna)))["items"][0]
@@ -132,13 +132,12 @@ async def test_two_members_whose_tags_are_too_many_together_are_not_merged(shop:
     await tags(shop, anna, *(f"a{number}" for number in range(MOST_TAGS)))
     await tags(shop, twice, "staff")
     desk = shop.client("desk")
-    body = {"member": {"id": twice["id"]}, "reason": "joined twice"}
-    refused(await desk.post(f"/v1/members/{anna['id']}/merge", body), 409, "too_many_tags")
+    refused(await desk.post("/v1/merges", a_merge(twice, into=anna)), 409, "too_many_tags")
     await tags(shop, anna)
     await _merges(desk, twice, into=anna)
     assert await shown(shop, anna) == ["staff"]
 
 
-async def _merges(desk: Client, absorbed: dict[str, Any], *, into: dict[str, Any]) -> None:
-    body = {"member": {"id": absorbed["id"]}, "reason": "joined twice"}
-    accepted(await desk.post(f"/v1/members/{into['id']}/merge", body))
+async def _merges(desk: Client, absorbed: dict[str, Any], *, into: dict[str, Any]) -> str:
+    """The id of the merge."""
+    return str(accepted(await desk.post("/v1/merges", a_merge(absorbed, into=into)))["merge"])

@@ -17,7 +17,7 @@ from loyalty.domain.programme import Expiry, Lifespan, Wallet
 from loyalty.domain.rules import Base, Bonus, Cap, CapPer
 from loyalty.recompute.verify import verify
 from loyalty.worker.parked import cure_parked
-from tests.api.conftest import Shop, ShopFactory, accepted, an_order
+from tests.api.conftest import Shop, ShopFactory, a_merge, accepted, an_order
 
 OF_EVERY_VERB: dict[str, Any] = {
     "transfers": True,
@@ -114,14 +114,14 @@ async def _merged(shop: Shop) -> None:
     desk = shop.client("desk")
     gina, twice, hanna = [await shop.enrols() for _ in range(3)]
     sale = (await shop.sells(twice, 300_00, reference="of twice"))["entry"]["id"]
+    merges = list[str]()
     for one in (twice, hanna):
         await shop.gives(one, 25)
-        body = {"member": {"id": one["id"]}, "reason": "joined twice"}
-        accepted(await desk.post(f"/v1/members/{gina['id']}/merge", body))
+        merges.append(accepted(await desk.post("/v1/merges", a_merge(one, into=gina)))["merge"])
     part = [{"line_id": "1", "quantity": 0, "amount": 10_00}]
     back = {"accrual": {"entry": sale}, "lines": part, "source": "pos", "reference": "of twice, back"}
     accepted(await shop.till.post("/v1/returns", back))
-    accepted(await desk.post(f"/v1/members/{hanna['id']}/unmerge", {"reason": "her sister"}))
+    accepted(await desk.post(f"/v1/merges/{merges[-1]}/reverse", {"reason": "her sister"}))
 
 
 async def _by_published_rules(shop: Shop, service: Service) -> None:

@@ -52,6 +52,7 @@ LINKS = (
     Link("POST /v1/returns/reserve", "201", "/reservation/id", "POST /v1/returns/{id}/cancel"),
     Link("POST /v1/reassignments", "201", "/entry/id", "GET /v1/entries/{id}"),
     Link("POST /v1/returns", "202", "/parked", "GET /v1/parked/{id}"),
+    Link("POST /v1/merges", "201", "/merge", "POST /v1/merges/{id}/reverse"),
     Link("POST /v1/adjustments", "202", "/adjustment", "POST /v1/adjustments/{id}/approve"),
     Link("POST /v1/adjustments", "202", "/adjustment", "POST /v1/adjustments/{id}/reject"),
     Link("POST /v1/earning-rules", "201", "/id", "GET /v1/earning-rules/{id}"),

@@ -41,6 +41,8 @@ class Carried(NamedTuple):
     """The survivor's, before."""
     tags: Sequence[str] = ()
     """Those of the absorbed member's that the survivor did not have."""
+    entry: EntryId | None = None
+    """The absorbed member's, by which it was merged: the merge bears its id."""
 
 
 class Merge(NamedTuple):
@@ -115,6 +117,7 @@ def carry_on(
     before = carried(merge)
     after = before._replace(
         lots={**before.lots, **now_theirs},
+        entry=before.entry if tier is None else giving.id,
         owed={w: before.owed.get(w, 0) + owed.get(w, 0) for w in {**before.owed, **owed}},
         counts=[*before.counts, *counts],
     )

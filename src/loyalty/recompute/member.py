@@ -530,6 +530,7 @@ class ReplayedMerge:
 
     def __init__(self) -> None:
         self._survivor: str | None = None
+        self._entry: str | None = None
         self._lots: list[str] = []
         self._owed: dict[str, int] = {}
         self._counts: list[Count] = []
@@ -537,6 +538,7 @@ class ReplayedMerge:
     def carry(self, survivor: str, entry: Entry, counts: Sequence[Count]) -> None:
         """One more entry that hands over."""
         self._survivor = survivor
+        self._entry = self._entry or entry.id
         self._lots += [draw.lot_id for draw in entry.draws]
         self._owed = counted(self._owed, ((p.wallet, p.points) for p in entry.postings if p.credit == "owed"))
         self._counts += counts
@@ -548,7 +550,7 @@ class ReplayedMerge:
         elif self._survivor is not None and kept is None:
             yield "its row is missing"
         elif self._survivor is not None and kept is not None:
-            mine = (self._survivor, sorted(self._lots), self._owed, self._counts)
+            mine = (self._survivor, self._entry, sorted(self._lots), self._owed, self._counts)
             if mine != (kept.survivor, *_carried(kept)):
                 yield f"it says {kept.carried}; the journal says otherwise"
 
@@ -557,7 +559,7 @@ def _carried(merge: Merge) -> tuple[Any, ...]:
     """The lots, debts and counts that a row says were carried; nothing where it cannot be read."""
     try:
         told = carried(merge)
-        return sorted(told.lots.values()), told.owed, told.counts
+        return told.entry, sorted(told.lots.values()), told.owed, told.counts
     except (TypeError, ValueError, LookupError, AttributeError):
         return ()
 

@@ -5,10 +5,12 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from loyalty.domain.ids import MemberId, bucket_of
+from loyalty.domain.entries import Kind
+from loyalty.domain.ids import EntryId, MemberId, bucket_of
 from loyalty.domain.members import Status
-from loyalty.domain.merges import ABSORBS, MERGES, Merge
+from loyalty.domain.merges import ABSORBS, MERGES, Merge, carried
 from loyalty.domain.state import State
+from loyalty.store import journal
 from loyalty.store.parts import Insert, Load, Update, Write, keys, look_up, rows_of
 from loyalty.store.schema import JSON, SMALLINT, TIMESTAMPTZ, UUID, ledger_table
 
@@ -87,6 +89,15 @@ async def in_force(connection: AsyncConnection, programme_id: int, ids: Sequence
     )
     found = map(from_row, await look_up(connection, programme_id, part))
     return {one.absorbed: one for one in found}
+
+
+async def find(connection: AsyncConnection, programme_id: int, id_: EntryId) -> Merge | None:
+    """The merge of that id, if it is in force. Locks nothing."""
+    entry = await journal.find(connection, programme_id, id_)
+    if entry is None or entry.kind != Kind.MERGE:
+        return None
+    found = (await in_force(connection, programme_id, [entry.member_id])).get(entry.member_id)
+    return found if found is not None and carried(found).entry == id_ else None
 
 
 def from_row(row: Sequence[Any]) -> Merge:
