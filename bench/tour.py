@@ -292,6 +292,7 @@ async def _read(till: _Client, member: str) -> None:
     await till.get(path)
     await till.get(f"{path}/balance")
     await till.get(f"{path}/balance", as_of=before, known_at=before)
+    await till.get("/v1/tiers")
     await till.get(f"{path}/tier")
     await till.get(f"{path}/tier/history", limit=1)
     await till.get(f"{path}/tags", limit=PAGE)

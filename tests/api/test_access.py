@@ -14,6 +14,7 @@ from loyalty.api.access import SCOPES_OF_ROLE, new_key
 from loyalty.api.app import create_app
 from loyalty.api.service import Service
 from loyalty.config import Settings
+from loyalty.domain.ladder import Ladder, Rung
 from loyalty.store import programmes
 from loyalty.store.sealing import Sealer
 from loyalty.worker.parked import cure_parked
@@ -42,6 +43,7 @@ ROUTES = {
     ("POST", "/v1/members"): "members:write",
     ("GET", "/v1/members/{id}"): "members:read",
     ("GET", "/v1/members/{id}/balance"): "members:read",
+    ("GET", "/v1/tiers"): "members:read",
     ("GET", "/v1/members/{id}/tier"): "members:read",
     ("GET", "/v1/members/{id}/tier/history"): "members:read",
     ("GET", "/v1/members/{id}/tags"): "members:read",
@@ -230,7 +232,7 @@ async def test_nobody_gets_anywhere_without_a_valid_key(shop: Shop, place: tuple
 
 @pytest.mark.parametrize("place", sorted(ROUTES))
 async def test_a_programme_sees_and_moves_nothing_of_another(a_shop: ShopFactory, place: tuple[str, str]) -> None:
-    ours, theirs = await a_shop(), await a_shop()
+    ours, theirs = await a_shop(), await a_shop(ladder=Ladder((Rung("theirs", 0),)))
     phone = "+8613800138000"
     member = await theirs.enrols(phone=phone)
     entry = (await theirs.gives(member, 100, reference="R-1"))["entry"]["id"]
@@ -248,6 +250,8 @@ async def test_a_programme_sees_and_moves_nothing_of_another(a_shop: ShopFactory
             assert [one["status"] for one in answer.json()["results"]] == [404]
         case ("GET", "/v1/analytics/tier-transitions"):
             assert answer.json()["members"] == 0
+        case ("GET", "/v1/tiers"):
+            assert [rung["tier"] for rung in answer.json()["ladder"]] == ["member", "silver", "gold"]
         case ("GET", "/v1/ledger/trial-balance"):
             assert answer.json()["debit_total"] == 0
         case (

@@ -53,6 +53,7 @@ OPERATIONS = [
     ("POST", "/v1/members"),
     ("GET", "/v1/members/{id}"),
     ("GET", "/v1/members/{id}/balance"),
+    ("GET", "/v1/tiers"),
     ("GET", "/v1/members/{id}/tier"),
     ("GET", "/v1/members/{id}/tier/history"),
     ("GET", "/v1/members/{id}/tags"),

@@ -1,5 +1,6 @@
 """Tiers over HTTP: progress, tiers given by hand, and how members moved."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,10 +10,11 @@ from fastapi import FastAPI
 
 from loyalty.api.service import Service
 from loyalty.domain.ids import MemberId
-from loyalty.domain.ladder import Ladder, Period, Rung, Window
+from loyalty.domain.ladder import Down, Ladder, Pending, Period, Returns, Rung, Steps, Up, Window
 from loyalty.operations.door import Submission
 from loyalty.operations.lanes import Lanes
 from loyalty.recompute.verify import verify
+from loyalty.store.programmes import from_settings, settings_json
 from loyalty.worker import settling
 from loyalty.worker.settling import settle_due
 from loyalty.worker.unasked import decided
@@ -129,6 +131,40 @@ async def test_a_sweep_tries_once_whose_settling_fails_and_ends_when_all_do(
     later = shop.programme._replace(fixed_now=NOON + timedelta(days=60))
     assert await settle_due(service.database, service.lanes, later) == settled
     assert len(asked) == len(set(asked)) == tried
+
+
+async def test_the_ladder_is_told_in_the_words_of_the_settings(a_shop: ShopFactory) -> None:
+    plain = await a_shop(ladder=Ladder(RUNGS))
+    assert accepted(await plain.till.get("/v1/tiers")) == {
+        "ladder": [
+            {"tier": "member", "reached_at": 0, "kept_at": 0},
+            {"tier": "silver", "reached_at": 100_000, "kept_at": 60_000},
+            {"tier": "gold", "reached_at": 500_000, "kept_at": 500_000},
+        ],
+        "metric": {"net_spend": 1},
+        "window": {"period": "calendar_year", "months": None},
+        "up": "at_once",
+        "up_steps": "all",
+        "down": "reassess",
+        "grace_days": 0,
+        "returns": "next_review",
+        "pending_points": "earning",
+    }
+    ladder = Ladder(
+        (Rung("member", 0, 0), Rung("silver", 300, 200)),
+        metric=(("visits", 10), ("points.points", 2)),
+        window=Window(Period.ROLLING, 6),
+        up=Up.NEXT_PERIOD,
+        up_steps=Steps.ONE,
+        down=Down.ONE_STEP,
+        grace_days=30,
+        returns=Returns.PROTECT,
+        pending=Pending.MATURING,
+    )
+    chosen = await a_shop(ladder=ladder)
+    told = accepted(await chosen.till.get("/v1/tiers"))
+    written = json.loads(settings_json(chosen.programme))
+    assert from_settings(0, "told", {**written, "tiers": told}).ladder == ladder
 
 
 async def test_every_step_of_a_history_says_what_decided_it(a_shop: ShopFactory, app: FastAPI) -> None:

@@ -1,4 +1,4 @@
-"""Tiers: where a member stands and what comes next; tiers given by hand; how members moved."""
+"""Tiers: the ladder; where a member stands on it and what comes next; tiers given by hand; how members moved."""
 
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ from loyalty.domain.calendar import Calendar
 from loyalty.domain.climbing import Judged, Outlook, Tenure
 from loyalty.domain.entries import Because
 from loyalty.domain.ids import MemberId
-from loyalty.domain.ladder import Ladder
+from loyalty.domain.ladder import Down, Ladder, Pending, Period, Returns, Steps, Up
 from loyalty.domain.members import Member
 from loyalty.domain.tiers import TierGrant, next_change
 from loyalty.operations.command import Receipt
@@ -33,6 +33,39 @@ from loyalty.store.transitions import AFTER_ALL_STEPS, Caused, StepPlace
 router = APIRouter(tags=["tiers"], route_class=StrictRoute)
 
 Score = Annotated[int, Field(description="What the ladder's metric adds up: minor units, where it is net spend.")]
+
+
+class RungAnswer(Answer):
+    """A tier of the ladder."""
+
+    tier: str = Field(examples=["silver"])
+    reached_at: Score
+    kept_at: Score
+
+
+class WindowAnswer(Answer):
+    """The days that the score adds up."""
+
+    period: Period
+    months: int | None = Field(description="Of a rolling window; null of others.")
+
+
+class TiersAnswer(Answer):
+    """The programme's ladder and how members climb and fall, in the words of its settings."""
+
+    ladder: list[RungAnswer] = Field(description="Lowest first.")
+    metric: dict[str, int] = Field(
+        description="What the score adds up, each times its weight: `net_spend` in minor units, `visits`,"
+        " `points.<wallet>`.",
+        examples=[{"net_spend": 1}],
+    )
+    window: WindowAnswer
+    up: Up
+    up_steps: Steps
+    down: Down
+    grace_days: int = Field(description="Business days between a period that did not keep the tier and the fall.")
+    returns: Returns
+    pending_points: Pending = Field(description="When points that are pending first count as earned.")
 
 
 class NextTierAnswer(Answer):
@@ -138,6 +171,12 @@ class TierGrantAnswer(WriteAnswer):
     review_at: datetime | None = Field(description="When it is looked at next; null: never by itself.")
 
 
+@router.get("/v1/tiers", summary="The ladder of tiers", **reads(MEMBERS_READ, TiersAnswer))
+async def ladder(call: Calling) -> Response:
+    """What reaches and what keeps each tier: settings of the programme, which it was set up with."""
+    return Response(to_json(_ladder(call.caller.programme.ladder)), media_type="application/json")
+
+
 @router.get("/v1/members/{id}/tier", summary="Tier and progress", **reads(MEMBERS_READ, TierAnswer, 404))
 async def tier(call: Calling, id: str) -> Response:  # noqa: A002 - the path's own word
     """As if every review that is due were done."""
@@ -239,6 +278,23 @@ def _decided(judged: Judged) -> dict[str, Any]:
         "window_through": judged.ends - timedelta(days=1),
         "score": judged.score,
         "needed": judged.needed,
+    }
+
+
+def _ladder(of: Ladder) -> dict[str, Any]:
+    return {
+        "ladder": [{"tier": one.tier, "reached_at": one.reached_at, "kept_at": one.kept_at} for one in of.rungs],
+        "metric": dict(of.metric),
+        "window": {
+            "period": of.window.period,
+            "months": of.window.months if of.window.period == Period.ROLLING else None,
+        },
+        "up": of.up,
+        "up_steps": of.up_steps,
+        "down": of.down,
+        "grace_days": of.grace_days,
+        "returns": of.returns,
+        "pending_points": of.pending,
     }
 
 
