@@ -16,8 +16,9 @@ from bench.members import load_members
 from bench.rules import A_DOZEN, publish_at_once
 from loyalty.api.access import new_key
 from loyalty.domain.calendar import Calendar
+from loyalty.domain.expiry import Expiry, Lifespan
 from loyalty.domain.ladder import Ladder, Rung
-from loyalty.domain.programme import Expiry, Lifespan, Programme, Wallet
+from loyalty.domain.programme import Programme, Wallet
 from loyalty.embedded import EmbeddedPostgres
 from loyalty.store import migrations, seeding
 from loyalty.store.database import Database

@@ -12,13 +12,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from loyalty.domain.books import Book
 from loyalty.domain.calendar import Calendar
 from loyalty.domain.entries import Entry
+from loyalty.domain.expiry import Expiry, Lifespan, RenewedBy
 from loyalty.domain.holds import Hold
 from loyalty.domain.identities import Identity
 from loyalty.domain.ids import FactId
 from loyalty.domain.ladder import Ladder, Rung
 from loyalty.domain.lots import Lot, LotState
 from loyalty.domain.members import Status
-from loyalty.domain.programme import Expiry, Lifespan, Programme, RenewedBy, Shortfall, Wallet
+from loyalty.domain.programme import Programme, Shortfall, Wallet
 from loyalty.domain.reservations import reservation_of
 from loyalty.domain.state import Moment, State
 from loyalty.operations.command import Command, Receipt

@@ -14,12 +14,13 @@ from loyalty.domain.calendar import Calendar
 from loyalty.domain.claims import Claim, ReplayKey, reference_key
 from loyalty.domain.earning import Order
 from loyalty.domain.entries import Because, Entry
+from loyalty.domain.expiry import Expiry, Lifespan
 from loyalty.domain.holds import HOLDS, Hold
 from loyalty.domain.ids import EntryId, FactId, LotId, MemberId, Mint
 from loyalty.domain.ladder import Ladder, Rung
 from loyalty.domain.lots import LOTS, OPEN_LOTS, Lot, LotState, open_lot
 from loyalty.domain.members import GENESIS, MEMBERS, Member, Status, watch
-from loyalty.domain.programme import Expiry, Lifespan, Programme, Wallet
+from loyalty.domain.programme import Programme, Wallet
 from loyalty.domain.refusals import Refusal
 from loyalty.domain.reservations import reservation_of
 from loyalty.domain.returns import ReturnedLine, bought_on

@@ -13,9 +13,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from loyalty.domain.books import ACCOUNTS
+from loyalty.domain.expiry import Expiry, Lifespan
 from loyalty.domain.ids import FactId
 from loyalty.domain.ladder import Ladder, Rung
-from loyalty.domain.programme import Expiry, Lifespan, Programme
+from loyalty.domain.programme import Programme
 from loyalty.domain.state import Moment
 from loyalty.operations.command import Command
 from loyalty.operations.door import Answer, Submission

@@ -21,8 +21,9 @@ from bench.chaos.server import Server, a_lasting_port, is_free, started
 from bench.chaos.verbs import LIMIT, OFFLINE, UNITS
 from loyalty.api.access import SCOPES_OF_ROLE, new_key
 from loyalty.domain.calendar import Calendar
+from loyalty.domain.expiry import Expiry, Lifespan
 from loyalty.domain.ladder import Ladder, Rung
-from loyalty.domain.programme import Expiry, Lifespan, Programme, Wallet
+from loyalty.domain.programme import Programme, Wallet
 from loyalty.embedded import EmbeddedPostgres
 from loyalty.store import migrations, seeding
 from loyalty.store.sealing import Sealer

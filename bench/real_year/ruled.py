@@ -26,8 +26,9 @@ from bench.real_year.expected import Expected, business_date, expected_of, insta
 from bench.rules import publish_from
 from loyalty.cli.import_ import import_baskets, told
 from loyalty.demo import REAL_YEAR
+from loyalty.domain.expiry import Expiry, Lifespan
 from loyalty.domain.ladder import Ladder, Period, Rung, Window
-from loyalty.domain.programme import Expiry, Lifespan, Programme, Wallet
+from loyalty.domain.programme import Programme, Wallet
 from loyalty.domain.rules import Base, Exclusion, Multiplier, Rule
 from loyalty.embedded import EmbeddedPostgres
 from loyalty.recompute.verify import verify

@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from loyalty.domain.calendar import Calendar
+from loyalty.domain.expiry import Expiry, Lifespan
 from loyalty.domain.ladder import Ladder, Rung
-from loyalty.domain.programme import Expiry, Lifespan, Programme, Wallet
+from loyalty.domain.programme import Programme, Wallet
 
 DEMO = Programme(
     id=0,

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from loyalty.api import holds, writing
 from loyalty.api.service import Service
+from loyalty.domain.expiry import Expiry, Lifespan
 from loyalty.domain.ladder import Ladder, Rung
-from loyalty.domain.programme import Expiry, Lifespan
 from loyalty.recompute.verify import verify
 from loyalty.worker.parked import cure_parked
 from loyalty.worker.settling import settle_due

@@ -15,8 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from bench.rules import publish_at_once
 from loyalty.api import holds, members, writing
 from loyalty.api.service import Service
+from loyalty.domain.expiry import Expiry, Lifespan, RenewedBy
 from loyalty.domain.ladder import Down, Ladder, Pending, Period, Returns, Rung, Steps, Up, Window
-from loyalty.domain.programme import Expiry, Lifespan, RenewedBy, Shortfall
+from loyalty.domain.programme import Shortfall
 from loyalty.domain.rules import Base, Bonus, Cap, CapPer, Multiplier, OnReturn, Rounding, Rule
 from loyalty.recompute.verify import verify
 from tests.api.conftest import (
@@ -220,8 +221,9 @@ VERBS_AT_ONCE: list[Verb] = [
 VERBS = [*VERBS_AT_ONCE, Days.look]
 
 
+BASE = Base("base", "points", 1, 90, Rounding.HALF_UP)
 RULES: tuple[Rule, ...] = (
-    Base("base", "points", 1, 90, Rounding.HALF_UP),
+    BASE,
     Multiplier("weekend", "points", 200, "order.weekday > 5 && line.quantity > 0"),
     Bonus("big", "points", 30, "order.net_spend >= 20000"),
     Bonus("kept", "points", 20, on_return=OnReturn.PROPORTION),
@@ -230,6 +232,10 @@ RULES: tuple[Rule, ...] = (
     Cap("monthly", "points", 900, CapPer.MONTH),
     Cap("ever", "points", 2_000, CapPer.MEMBER),
 )
+
+
+LASTING: tuple[Rule, ...] = (BASE._replace(pending=5 * 86_400, expiry=Expiry(Lifespan.YEAR_END)), *RULES[1:])
+"""They give terms of their own."""
 
 
 RUNGS = (Rung("member", 0), Rung("silver", 200, 120), Rung("gold", 700))
@@ -264,7 +270,7 @@ EXPIRIES = (Expiry(Lifespan.MONTHS, 2), Expiry(Lifespan.SLIDING, 1, RenewedBy.EA
 
 
 @pytest.mark.parametrize(
-    ("seed", "rules"), [*((seed, ()) for seed in range(4)), (4, RULES), (5, RULES), (6, ()), (7, RULES)]
+    ("seed", "rules"), [*((seed, ()) for seed in range(4)), (4, RULES), (5, LASTING), (6, ()), (7, RULES)]
 )
 async def test_whatever_happens_over_two_years_every_sum_holds(
     a_shop: ShopFactory,

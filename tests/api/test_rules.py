@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from fastapi import FastAPI
 
 from loyalty.domain.ladder import Ladder, Rung
 from loyalty.domain.publishing import NOTICE
+from loyalty.recompute.verify import verify
 from tests.api.conftest import Client, Shop, ShopFactory, a_reassignment, a_return, accepted, an_order, refused
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -82,6 +84,30 @@ async def test_what_occurs_earns_by_the_version_of_its_moment(shop: Shop, market
         for at in ("2026-05-31T23:59:59+08:00", JUNE, "2026-06-30T23:59:59+08:00", JULY)
     ]
     assert [before["points"], *points] == [100, 100, 200, 200, 300]
+
+
+async def test_rules_say_when_points_can_be_spent_and_for_how_long(shop: Shop, marketing: Client, app: FastAPI) -> None:
+    """Each sale by the rules of its moment; what is reassigned keeps its dates."""
+    member, other = await shop.enrols(), await shop.enrols()
+    lasting = {**BASE, "pending_seconds": 0, "expiry": {"lifespan": "months", "periods": 3}}
+    await publishes(marketing, lasting, since=JUNE)
+    shown = await publishes(marketing, {**BASE, "pending_seconds": 3 * 86_400}, since=JULY)
+    assert "expiry" not in shown["rules"][0], "as the wallet has it"
+    june = await shop.sells(member, 10_000, occurred_at=JUNE)
+    assert june["receipt"]["valid_through"] == "2026-09-01"
+    preview = {name: value for name, value in an_order(member, 20_000).items() if name != "reference"}
+    foretold = accepted(await marketing.post("/v1/accruals/preview", preview, key=None))
+    july = await shop.sells(member, 20_000)
+    assert july["receipt"] == foretold["receipt"]
+    assert (july["receipt"]["available_from"], july["receipt"]["valid_through"]) == (
+        "2026-07-04T12:00:00Z",
+        "2027-12-31",
+    )
+    assert await shop.figures(member) == (200, 100)
+    accepted(await shop.client("desk").post("/v1/reassignments", a_reassignment({"entry": june["entry"]["id"]}, other)))
+    lots = accepted(await shop.till.get(f"/v1/members/{other['id']}/lots"))["items"]
+    assert [(lot["points"], lot["valid_through"]) for lot in lots] == [(100, "2026-09-01")]
+    assert (await verify(app.state.service.database, shop.programme)).findings == []
 
 
 async def test_every_point_explains_itself(shop: Shop, marketing: Client) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from loyalty.api.service import Service
-from loyalty.domain.programme import Expiry, Lifespan, RenewedBy
+from loyalty.domain.expiry import Expiry, Lifespan, RenewedBy
 from loyalty.recompute.verify import verify
 from loyalty.store.shelves import AHEAD
 from loyalty.worker.settling import settle_due

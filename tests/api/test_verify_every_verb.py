@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from bench.rules import publish_at_once
 from loyalty.api.service import Service
 from loyalty.demo import DEMO
+from loyalty.domain.expiry import Expiry, Lifespan
 from loyalty.domain.ladder import Ladder, Rung
-from loyalty.domain.programme import Expiry, Lifespan, Wallet
+from loyalty.domain.programme import Wallet
 from loyalty.domain.rules import Base, Bonus, Cap, CapPer
 from loyalty.recompute.verify import verify
 from loyalty.worker.parked import cure_parked
@@ -191,6 +192,14 @@ TAMPERINGS = {
         " json_array_elements(rules) rule where rule ->> 'kind' <> 'cap')"
         " where id = (select draft_id from rule_version v where v.programme_id = :p and version = 1)",
         "rule_version",
+        6,
+    ),
+    "terms that are not those of the rule": (
+        "update rule_draft set rules = (select json_agg(case rule ->> 'kind' when 'base'"
+        " then (rule::jsonb || jsonb_build_object('pending_seconds', 5))::json else rule end)"
+        " from json_array_elements(rules) rule)"
+        " where id = (select draft_id from rule_version v where v.programme_id = :p and version = 1)",
+        "entry",
         6,
     ),
     "a version's time": (

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from loyalty.domain.expiry import Expiry, Lifespan, RenewedBy
 from loyalty.domain.ladder import Ladder, Rung
-from loyalty.domain.programme import CLOCK_TOLERANCE, Expiry, Lifespan, Programme, RenewedBy, Shortfall, Wallet
+from loyalty.domain.programme import CLOCK_TOLERANCE, Programme, Shortfall, Wallet
 from loyalty.domain.refusals import OccursInFuture
 from tests.makers import a_programme, a_wallet, at, days
 

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from loyalty.domain.books import Balance, Book
+from loyalty.domain.expiry import Expiry, Lifespan
 from loyalty.domain.ladder import Ladder, Rung
 from loyalty.domain.members import Status
-from loyalty.domain.programme import Expiry, Lifespan, Programme, Shortfall
+from loyalty.domain.programme import Programme, Shortfall
 from loyalty.domain.returns import MOST_MOVES
 from loyalty.operations.returns import Returned
 from tests.domain.test_returns import WALLETS, selling

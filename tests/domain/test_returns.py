@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loyalty.domain.books import Balance, Book
-from loyalty.domain.programme import Expiry, Lifespan, Programme, Shortfall
+from loyalty.domain.expiry import Expiry, Lifespan
+from loyalty.domain.programme import Programme, Shortfall
 from loyalty.operations.returns import Returned
 from tests.makers import Desk, Part, a_programme, a_wallet, accepted, code_of, days, refused
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from loyalty.domain.calculations import as_text
 from loyalty.domain.earning import Earned, Facts, Order, calculation, earned, facts_of
+from loyalty.domain.expiry import Expiry, Lifespan
 from loyalty.domain.rules import (
     MOST_RULES,
     MOST_VERSIONS,
@@ -34,7 +35,7 @@ from loyalty.domain.rules import (
     rule_of,
     shown,
 )
-from tests.makers import a_programme, at, days
+from tests.makers import NEVER, a_programme, at, days
 
 NOON = at("2026-05-05")
 BASE = Base("base", "points", 1, 100)
@@ -279,6 +280,8 @@ def rule_sets(draw: st.DrawFn) -> tuple[Rule, ...]:
         draw(st.booleans()),
         draw(st.sampled_from(GiftCards)),
         draw(st.booleans()),
+        draw(st.sampled_from([None, 0, 86_400])),
+        draw(st.sampled_from([None, NEVER, Expiry(Lifespan.MONTHS, 3), Expiry(Lifespan.YEAR_END)])),
     )
     rules: list[Rule] = [base]
     for number in range(draw(st.integers(0, 3))):
@@ -536,6 +539,9 @@ def test_the_words_of_rules_are_as_published() -> None:
         "priority": 0,
     }
     assert shown(BASE._replace(span=Span(NOON, NOON + days(1))))["from"] == NOON
+    lasting = shown(BASE._replace(pending=60, expiry=Expiry(Lifespan.MONTHS, 3)))
+    assert (lasting["pending_seconds"], lasting["expiry"]) == (60, {"lifespan": "months", "periods": 3})
+    assert not {"pending_seconds", "expiry", "pending"} & shown(BASE).keys(), "the hashes of old versions hold"
     assert (MOST_RULES, MOST_VERSIONS) == (100, 1_000)
 
 

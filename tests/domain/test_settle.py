@@ -8,9 +8,9 @@ import pytest
 from loyalty.domain.books import Balance, Book
 from loyalty.domain.claims import ReferenceKey
 from loyalty.domain.entries import Because, Entry
+from loyalty.domain.expiry import Expiry, Lifespan
 from loyalty.domain.ids import MemberId
 from loyalty.domain.lots import Lot
-from loyalty.domain.programme import Expiry, Lifespan
 from loyalty.domain.refusals import AmountOutOfRange
 from loyalty.domain.settle import settle
 from loyalty.domain.state import Draft

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from loyalty.domain.books import Balance
+from loyalty.domain.expiry import Expiry, Lifespan, RenewedBy
 from loyalty.domain.ids import MemberId
-from loyalty.domain.programme import Expiry, Lifespan, Programme, RenewedBy
+from loyalty.domain.programme import Programme
 from loyalty.domain.sliding import Slide, book_end
 from tests.makers import Desk, a_programme, a_wallet, accepted, at, day, days, told
 

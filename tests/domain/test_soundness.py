@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from loyalty.domain.conditions import MAX_CONDITION, Invalid, compiled
+from loyalty.domain.expiry import Expiry, Lifespan
 from loyalty.domain.rules import Base, Bonus, Cap, CapPer, Exclusion, Multiplier, Per, Rule, Span
 from loyalty.domain.soundness import MOST_COST, faults
+from tests.makers import NEVER as NEVER_ENDS
 from tests.makers import a_programme, a_wallet, at
 
 MAY, JUNE, JULY = at("2026-05-01"), at("2026-06-01"), at("2026-07-01")
@@ -119,6 +121,13 @@ def test_a_condition_that_cannot_be_used_says_where(text: str, position: int | N
     assert "\n" not in caught.value.problem
 
 
+def test_points_that_slide_end_with_their_wallet() -> None:
+    sliding = a_programme(a_wallet(expiry=Expiry(Lifespan.SLIDING, 3)))
+    found = faults(sliding, [BASE._replace(expiry=NEVER_ENDS)])
+    assert [(one.rule, one.field) for one in found] == [("base", "expiry")]
+    assert faults(sliding, [BASE._replace(pending=60)]) == []
+
+
 def test_signs_within_a_text_are_no_division() -> None:
     assert compiled("line.sku == 'a/b' || line.sku == \"50%\" || line.sku == 'it\\'s 1/0'").names == {"line.sku"}
     assert compiled("line.amount / 100 > 3 && line.amount % 7 == 0").of_lines
@@ -142,6 +151,11 @@ def test_signs_within_a_text_are_no_division() -> None:
             [("b", "when", "a bonus per order cannot speak of a line; order.skus and order.categories can", None)],
         ),
         ([BASE, Bonus("b", "points", 5, "line.amount > 1", Per.PIECE)], []),
+        ([BASE._replace(pending=60, expiry=Expiry(Lifespan.MONTHS, 3))], []),
+        (
+            [BASE._replace(expiry=Expiry(Lifespan.SLIDING, 3))],
+            [("base", "expiry", "only a wallet slides, all of it: that is a setting", None)],
+        ),
         (
             [BASE, Cap("c", "points", 0, CapPer.DAY)],
             [("c", "points", "a cap of nothing: exclude what earns nothing", None)],

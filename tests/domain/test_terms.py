@@ -4,11 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from loyalty.domain.programme import Expiry, Lifespan
+from loyalty.domain.expiry import Expiry, Lifespan
 from loyalty.domain.refusals import DatesContradict
-from loyalty.domain.terms import explicit_term, usual_term
+from loyalty.domain.rules import Base
+from loyalty.domain.terms import earned_term, explicit_term
 from tests.makers import NEVER, a_calendar, a_wallet, at, day, days
 
+BASE = Base("base", "points", 1, 100)
 MONTHS_12 = Expiry(Lifespan.MONTHS, 12)
 NEXT_YEAR_END = Expiry(Lifespan.YEAR_END, 1)
 
@@ -31,21 +33,37 @@ def test_an_expiry_policy_names_the_last_valid_day(policy: Expiry, earned_on: st
 
 def test_points_are_good_until_the_end_of_their_last_business_day() -> None:
     calendar = a_calendar("Asia/Shanghai", cutover_hours=4)
-    term = usual_term(calendar, a_wallet(expiry=MONTHS_12), at("2026-05-05 19:59"))  # still the 5th
+    term = earned_term(calendar, a_wallet(expiry=MONTHS_12), BASE, at("2026-05-05 19:59"))  # still the 5th
     assert term.expires_at == at("2027-05-05 20:00")
     assert calendar.last_valid_date(term.expires_at) == day("2027-05-05")
 
 
 def test_points_of_a_purchase_are_pending_for_the_time_of_their_wallet() -> None:
     bought_at = at("2026-03-27 12:00")  # the clocks go forward in between: seven times 24 hours all the same
-    term = usual_term(a_calendar("Europe/Berlin"), a_wallet(pending=days(7)), bought_at)
+    term = earned_term(a_calendar("Europe/Berlin"), a_wallet(pending=days(7)), BASE, bought_at)
     assert term.matures_at == bought_at + timedelta(hours=168)
-    assert usual_term(a_calendar(), a_wallet(pending=days(0)), bought_at).matures_at is None
+    assert earned_term(a_calendar(), a_wallet(pending=days(0)), BASE, bought_at).matures_at is None
+
+
+@pytest.mark.parametrize(
+    ("base", "matures_at", "expires_at"),
+    [
+        (BASE, "2026-05-12", "2027-05-06 00:00"),
+        (BASE._replace(pending=0), None, "2027-05-06 00:00"),
+        (BASE._replace(pending=86_400), "2026-05-06", "2027-05-06 00:00"),
+        (BASE._replace(expiry=NEVER), "2026-05-12", None),
+        (BASE._replace(pending=0, expiry=NEXT_YEAR_END), None, "2028-01-01 00:00"),
+        (BASE._replace(pending=86_400, expiry=Expiry(Lifespan.MONTHS, 0)), "2026-05-06", "2026-05-07 00:00"),
+    ],
+)
+def test_the_base_rule_may_give_its_own_terms(base: Base, matures_at: str | None, expires_at: str | None) -> None:
+    term = earned_term(a_calendar(), a_wallet(expiry=MONTHS_12, pending=days(7)), base, at("2026-05-05"))
+    assert term == (at(matures_at) if matures_at else None, at(expires_at) if expires_at else None)
 
 
 @pytest.mark.parametrize("policy", [Expiry(Lifespan.YEAR_END, 0), Expiry(Lifespan.MONTHS, 0)])
 def test_points_of_a_purchase_never_expire_before_they_mature(policy: Expiry) -> None:
-    term = usual_term(a_calendar(), a_wallet(pending=days(7), expiry=policy), at("2026-12-30"))
+    term = earned_term(a_calendar(), a_wallet(pending=days(7), expiry=policy), BASE, at("2026-12-30"))
     assert term.matures_at is not None
     assert term.expires_at is not None
     assert term.expires_at >= term.matures_at

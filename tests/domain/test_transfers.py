@@ -7,7 +7,7 @@ import pytest
 from loyalty.domain.adjustments import Decision
 from loyalty.domain.books import Balance
 from loyalty.domain.bounds import MAX_POINTS
-from loyalty.domain.programme import Expiry, Lifespan
+from loyalty.domain.expiry import Expiry, Lifespan
 from tests.makers import Desk, a_member_id, a_programme, a_wallet, accepted, at, code_of, days, told
 
 

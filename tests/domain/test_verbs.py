@@ -6,12 +6,12 @@ import orjson
 import pytest
 
 from loyalty.domain.books import Balance
+from loyalty.domain.expiry import Expiry, Lifespan
 from loyalty.domain.identities import Identity
 from loyalty.domain.ids import MemberId
 from loyalty.domain.lots import LOTS
 from loyalty.domain.members import GENESIS, MEMBERS
 from loyalty.domain.persons import Consent, Person
-from loyalty.domain.programme import Expiry, Lifespan
 from loyalty.domain.refusals import InsufficientPoints, Refusal
 from loyalty.domain.terms import Term
 from loyalty.operations.accrue import Accrued

@@ -19,6 +19,7 @@ from loyalty.api.service import new_fact
 from loyalty.api.writing import known, write
 from loyalty.domain.bounds import MAX_POINTS
 from loyalty.domain.conditions import MAX_CONDITION, VARIABLES
+from loyalty.domain.expiry import Expiry, Lifespan
 from loyalty.domain.ids import MemberId
 from loyalty.domain.publishing import Drafted, RulesId, Version
 from loyalty.domain.refusals import RulesNotFound
@@ -83,6 +84,16 @@ class RuleBody(Body):
         return Span(self.from_, self.until)
 
 
+class ExpiryBody(Body):
+    """How long points last, counted from the business day they are earned on."""
+
+    lifespan: Literal["never", "months", "year_end"]
+    periods: Annotated[int, Field(strict=True, ge=0, le=1_200, description="Months; or which next year's end.")] = 0
+
+    def expiry(self) -> Expiry:
+        return Expiry(Lifespan(self.lifespan), self.periods)
+
+
 class BaseBody(RuleBody):
     """What a wallet gains for money: `points` for every `per` minor units. Every wallet that earns has one."""
 
@@ -97,6 +108,19 @@ class BaseBody(RuleBody):
     paid_with_points: Annotated[bool, Field(strict=True, description="Whether the part paid with points earns.")] = (
         False
     )
+    pending_seconds: Annotated[
+        int | None,
+        Field(
+            strict=True,
+            ge=0,
+            le=366 * 86_400,
+            description="Before what a purchase earns in the wallet can be spent. Left out: as the wallet has it.",
+            examples=[604_800],
+        ),
+    ] = None
+    expiry: Annotated[
+        ExpiryBody | None, Field(description="How long what a purchase earns lasts. Left out: as the wallet has it.")
+    ] = None
 
     def rule(self) -> Rule:
         gift_cards = GiftCards(self.gift_cards)
@@ -110,6 +134,8 @@ class BaseBody(RuleBody):
             self.shipping,
             gift_cards,
             self.paid_with_points,
+            self.pending_seconds,
+            None if self.expiry is None else self.expiry.expiry(),
             self.span,
         )
 

@@ -12,8 +12,9 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic_core import ErrorDetails
 
 from loyalty.domain.bounds import MAX_POINTS
+from loyalty.domain.expiry import Lifespan, RenewedBy
 from loyalty.domain.ladder import Down, Pending, Period, Returns, Steps, Up
-from loyalty.domain.programme import Lifespan, Programme, RenewedBy, Shortfall, SpendRequires
+from loyalty.domain.programme import Programme, Shortfall, SpendRequires
 from loyalty.store.programmes import from_settings
 
 

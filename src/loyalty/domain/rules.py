@@ -15,6 +15,7 @@ import orjson
 
 from loyalty.domain.calendar import INSTANT
 from loyalty.domain.conditions import Condition, compiled
+from loyalty.domain.expiry import Expiry, Lifespan
 
 MOST_RULES: Final = 100
 """Most rules of a set."""
@@ -111,6 +112,10 @@ class Base(NamedTuple):
     gift_cards: GiftCards = GiftCards.ON_SALE
     paid_with_points: bool = False
     """Whether the part that was paid with points earns."""
+    pending: int | None = None
+    """Seconds before what a purchase earns in the wallet can be spent; None: as the wallet has it."""
+    expiry: Expiry | None = None
+    """How long that lasts; None: as the wallet has it."""
     span: Span = ALWAYS
 
 
@@ -263,11 +268,15 @@ def rules_json(rules: Iterable[Rule]) -> str:
 
 
 def shown(rule: Rule) -> dict[str, Any]:
-    """One rule as it is stored and shown: its kind, and `from` and `until` where its time is bounded."""
+    """One rule as it is stored and shown: its kind, and what it leaves to others is left out."""
     fields = rule._asdict()
     begins, ends = fields.pop("span")
-    times = {name: at for name, at in (("from", begins), ("until", ends)) if at is not None}
-    return {"kind": _KINDS[type(rule)], **fields, **times}
+    left = {"from": begins, "until": ends}
+    if isinstance(rule, Base):
+        expiry = fields.pop("expiry")
+        left["pending_seconds"] = fields.pop("pending")
+        left["expiry"] = expiry and {"lifespan": expiry.lifespan, "periods": expiry.periods}
+    return {"kind": _KINDS[type(rule)], **fields, **{name: it for name, it in left.items() if it is not None}}
 
 
 _KINDS: Final[Mapping[type[Any], str]] = {
@@ -294,6 +303,9 @@ def rule_of(fields: Mapping[str, Any]) -> Rule:
     begins, ends = given.pop("from", None), given.pop("until", None)
     for name, choice in _CHOICES[class_].items():
         given[name] = choice(given[name])
+    if class_ is Base:
+        given["pending"], expiry = given.pop("pending_seconds", None), given.get("expiry")
+        given["expiry"] = expiry and Expiry(Lifespan(expiry["lifespan"]), expiry["periods"])
     rule: Rule = class_(**given, span=Span(_moment(begins), _moment(ends)))
     return rule
 

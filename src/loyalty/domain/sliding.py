@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import NamedTuple
 
 from loyalty.domain.entries import Entry, Kind
+from loyalty.domain.expiry import RenewedBy
 from loyalty.domain.ids import MemberId
 from loyalty.domain.lots import Lot, LotState, known_lots
 from loyalty.domain.members import watch
-from loyalty.domain.programme import Programme, RenewedBy
+from loyalty.domain.programme import Programme
 from loyalty.domain.state import Draft, Shelf, State
 from loyalty.domain.terms import Term, renewed_end
 

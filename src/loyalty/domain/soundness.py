@@ -20,6 +20,7 @@ from loyalty.domain.conditions import (
     texts_beside,
     texts_within,
 )
+from loyalty.domain.expiry import Expiry, Lifespan
 from loyalty.domain.programme import Programme
 from loyalty.domain.rules import Base, Bonus, Cap, Exclusion, Multiplier, Per, Rule, Span
 from loyalty.domain.tags import TAG
@@ -91,6 +92,10 @@ def _of_rule(programme: Programme, rule: Rule) -> Iterator[Fault]:
             yield Fault(
                 rule.id, "when", "a bonus per order cannot speak of a line; order.skus and order.categories can"
             )
+        case Base(expiry=Expiry(lifespan=Lifespan.SLIDING)):
+            yield Fault(rule.id, "expiry", "only a wallet slides, all of it: that is a setting")
+        case Base(expiry=Expiry()) if rule.wallet in programme.wallets and programme.wallets[rule.wallet].expiry.slides:
+            yield Fault(rule.id, "expiry", "the points of this wallet slide: they all end together")
         case Cap(points=0):
             yield Fault(rule.id, "points", "a cap of nothing: exclude what earns nothing")
     if isinstance(rule, Multiplier | Bonus | Exclusion) and rule.when is not None:

@@ -15,11 +15,11 @@ from loyalty.domain.journal import write_entry
 from loyalty.domain.lots import LotState, open_lot
 from loyalty.domain.members import MEMBERS, existing, watch, who_may_earn
 from loyalty.domain.persons import BIRTHDAYS, birthday_of
-from loyalty.domain.rules import Cap, RuleSet
+from loyalty.domain.rules import Cap, InForce, RuleSet
 from loyalty.domain.sliding import as_of_now
 from loyalty.domain.state import Draft, Need
 from loyalty.domain.tags import TAGS, tags_of
-from loyalty.domain.terms import Term, explicit_term, renewed_end, usual_term
+from loyalty.domain.terms import Term, earned_term, explicit_term, renewed_end
 from loyalty.domain.tiers import COUNTS, HAS_BOUGHT, counts_of_points, counts_of_purchase, earn
 from loyalty.operations.command import Receipt
 
@@ -53,10 +53,10 @@ class Purchase(NamedTuple):
     def decide(self, draft: Draft, at: datetime) -> Receipt:
         """The purchase is in the journal, its lots are open. Raises ReferenceTaken, MemberFrozen ..."""
         who_may_earn(draft, self.member_id)
-        programme, occurred_at = draft.programme, draft.moment.occurred_at
+        programme, in_force = draft.programme, self.rules.at(draft.moment.occurred_at)
         facts, given = worked_out(draft, self.member_id, self.rules, self.order, self.because, self.business_date)
         points = given.points
-        terms = {name: usual_term(programme.calendar, programme.wallets[name], occurred_at) for name in points}
+        terms = {name: _term(draft, in_force, name) for name in points}
         entry = _credit(
             draft,
             self.member_id,
@@ -67,7 +67,7 @@ class Purchase(NamedTuple):
             business_date=self.business_date,
             calculation=calculation(programme, self.rules, self.order, facts, given),
         )
-        caps.use(draft, self.rules.at(occurred_at).caps, self.member_id, self.business_date, points)
+        caps.use(draft, in_force.caps, self.member_id, self.business_date, points)
         counts = counts_of_purchase(
             programme.ladder,
             day=self.business_date,
@@ -107,15 +107,16 @@ class Preview(NamedTuple):
         facts, given = worked_out(
             draft, self.member_id, self.rules, self.order, self.because, self.business_date, explained=True
         )
-        terms = {name: self._term(draft, name, points) for name, points in given.points.items()}
+        in_force = self.rules.at(draft.moment.occurred_at)
+        terms = {name: self._foreseen(draft, in_force, name, points) for name, points in given.points.items()}
         return Receipt(self.member_id, (), Previewed(self.rules, self.order, facts, given, terms))
 
-    def _term(self, draft: Draft, name: str, points: int) -> Term:
+    def _foreseen(self, draft: Draft, in_force: InForce, name: str, points: int) -> Term:
         """The term that the points would have: what they would do to the end of their book counts as done."""
         calendar, wallet = draft.programme.calendar, draft.programme.wallets[name]
-        occurred_at = draft.moment.occurred_at
-        term = as_of_now(draft, self.member_id, name, usual_term(calendar, wallet, occurred_at))
-        renewed = renewed_end(calendar, wallet, occurred_at, no_earlier_than=term.matures_at) if points else None
+        term = as_of_now(draft, self.member_id, name, _term(draft, in_force, name))
+        at = draft.moment.occurred_at
+        renewed = renewed_end(calendar, wallet, at, no_earlier_than=term.matures_at) if points else None
         ends = [end for end in (term.expires_at, renewed) if end is not None]
         return term._replace(expires_at=max(ends, default=None))
 
@@ -175,6 +176,12 @@ def _values(draft: Draft, member_id: MemberId, because: Because, day: date) -> d
         "member.birthday": birthday.is_day,
         "member.first_purchase": not draft.get(HAS_BOUGHT, member_id),
     }
+
+
+def _term(draft: Draft, in_force: InForce, name: str) -> Term:
+    """The term of what a purchase earns now in a wallet."""
+    programme = draft.programme
+    return earned_term(programme.calendar, programme.wallets[name], in_force.bases[name], draft.moment.occurred_at)
 
 
 class Grant(NamedTuple):

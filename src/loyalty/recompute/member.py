@@ -29,7 +29,9 @@ from loyalty.domain.merges import Merge, carried
 from loyalty.domain.programme import Programme
 from loyalty.domain.returns import Plan, ReturnedLine, bought, bought_on, with_plan
 from loyalty.domain.reversals import Done, counted
+from loyalty.domain.rules import InForce
 from loyalty.domain.sliding import Slide, renewals
+from loyalty.domain.terms import earned_term
 from loyalty.domain.tiers import Count, as_counts
 from loyalty.recompute.findings import Report
 from loyalty.recompute.tiers import (
@@ -410,7 +412,9 @@ class Replay:
         facts, first = purchase.facts, "member.first_purchase"
         if facts.values.get(first, is_first := not self._tiers.has_bought) != is_first:
             self._wrong("entry", entry, 6, f"{first} was {facts.values[first]} when it was decided")
-        for cap in purchase.decided_by.at(facts.occurred_at).caps:
+        in_force = purchase.decided_by.at(facts.occurred_at)
+        self._date(entry, in_force)
+        for cap in in_force.caps:
             key = key_of(cap, entry.member_id, day)
             if key is None:
                 continue
@@ -421,6 +425,17 @@ class Replay:
                 )
             if given.get(cap.wallet):
                 self._cap_use[key[1:]] = used + given[cap.wallet]
+
+    def _date(self, entry: Entry, in_force: InForce) -> None:
+        """What a purchase earned matures and expires when its base rule, or else its wallet, says."""
+        for birth in entry.births:
+            wallet, base = self._programme.wallets.get(birth.wallet), in_force.bases.get(birth.wallet)
+            if wallet is None or base is None:
+                continue  # it earned what no rule gives: that has been said
+            term = earned_term(self._programme.calendar, wallet, base, entry.occurred_at)
+            if term != (birth.matures_at, birth.expires_at):
+                told = f"from {birth.matures_at} until {birth.expires_at}; its rules say {term}"
+                self._wrong("entry", entry, 6, f"the points of lot {birth.lot_id} are good {told}")
 
     # --- the member ---
 

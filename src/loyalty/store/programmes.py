@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from loyalty.domain.activity import Activity
 from loyalty.domain.calendar import Calendar
+from loyalty.domain.expiry import Expiry, Lifespan, RenewedBy
 from loyalty.domain.ladder import NET_SPEND, Down, Ladder, Pending, Period, Returns, Rung, Steps, Up, Window
-from loyalty.domain.programme import Expiry, Lifespan, Programme, RenewedBy, Shortfall, SpendRequires, Wallet
+from loyalty.domain.programme import Programme, Shortfall, SpendRequires, Wallet
 from loyalty.store.database import enter_programme
 from loyalty.store.rules import published
 
