@@ -6,6 +6,7 @@ import pytest
 
 from loyalty.domain.conditions import MAX_CONDITION, Invalid, compiled
 from loyalty.domain.expiry import Expiry, Lifespan
+from loyalty.domain.ladder import Ladder, Rung
 from loyalty.domain.rules import Base, Bonus, Cap, CapPer, Exclusion, Multiplier, Per, Rule, Span
 from loyalty.domain.soundness import MOST_COST, faults
 from tests.makers import NEVER as NEVER_ENDS
@@ -119,6 +120,19 @@ def test_a_condition_that_cannot_be_used_says_where(text: str, position: int | N
         compiled(text)
     assert caught.value.position == position
     assert "\n" not in caught.value.problem
+
+
+def test_what_tiers_go_by_is_not_forgotten() -> None:
+    ladder = Ladder((Rung("member", 0), Rung("gold", 100)), metric=(("visits", 1), ("points.coins", 1)))
+    programme = a_programme(a_wallet(), a_wallet("coins"), ladder=ladder)
+    [forgotten] = faults(programme, [BASE])
+    assert forgotten == (
+        "",
+        "rules",
+        "tiers go by 'coins', which has no base rule; one of 0 points says that this is meant",
+        None,
+    )
+    assert faults(programme, [BASE, Base("none", "coins", 0, 100)]) == []
 
 
 def test_points_that_slide_end_with_their_wallet() -> None:

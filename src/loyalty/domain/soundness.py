@@ -21,6 +21,7 @@ from loyalty.domain.conditions import (
     texts_within,
 )
 from loyalty.domain.expiry import Expiry, Lifespan
+from loyalty.domain.ladder import POINTS
 from loyalty.domain.programme import Programme
 from loyalty.domain.rules import Base, Bonus, Cap, Exclusion, Multiplier, Per, Rule, Span
 from loyalty.domain.tags import TAG
@@ -149,7 +150,7 @@ def _may_hold(condition: Condition, case: Sequence[Any]) -> bool:
 
 
 def _wallets(programme: Programme, rules: Sequence[Rule]) -> Iterator[Fault]:
-    """Every wallet has a base, and every rule a wallet."""
+    """Every rule has a wallet, and every wallet that gains or that tiers go by a base."""
     gaining = {rule.wallet for rule in rules if isinstance(rule, Base)}
     for rule in rules:
         if rule.wallet is None:
@@ -160,6 +161,10 @@ def _wallets(programme: Programme, rules: Sequence[Rule]) -> Iterator[Fault]:
             yield Fault(rule.id, "wallet", f"it can never fire: the wallet {rule.wallet!r} has no base rule")
     if not gaining:
         yield Fault("", "rules", "no wallet has a base rule: nothing would ever earn")
+    for name, _ in programme.ladder.metric:
+        if name.startswith(POINTS) and (wallet := name.removeprefix(POINTS)) not in gaining:
+            problem = f"tiers go by {wallet!r}, which has no base rule; one of 0 points says that this is meant"
+            yield Fault("", "rules", problem)
 
 
 def _bases(rules: Iterable[Rule], effective_from: datetime | None) -> Iterator[Fault]:
