@@ -325,6 +325,22 @@ async def test_a_live_programme_is_told_some_minutes_ahead(a_shop: ShopFactory) 
     accepted(await marketing.post(path, {"effective_from": (now + timedelta(hours=1)).isoformat()}))
 
 
+async def test_what_was_published_for_later_leaves_room_before_it_and_can_be_replaced(a_shop: ShopFactory) -> None:
+    shop = await a_shop()
+    marketing = shop.client("marketing")
+    now = datetime.now(UTC)
+    far, near = ((now + timedelta(days=day)).isoformat() for day in (90, 10))
+    wrong = await publishes(marketing, {**BASE, "points": 999}, since=far)
+    meanwhile = await publishes(marketing, BASE, since=near)
+    right = await publishes(marketing, {**BASE, "points": 9}, since=far)
+    assert [one["version"] for one in (wrong, meanwhile, right)] == [1, 2, 3]
+    assert meanwhile["effective_until"] == right["effective_from"]
+    shown = {one["version"]: one for one in accepted(await marketing.get("/v1/earning-rules"))["items"]}
+    assert shown[1]["effective_until"] == shown[1]["effective_from"], "it never holds"
+    assert (shown[2]["effective_until"], shown[3]["effective_until"]) == (shown[1]["effective_from"], None)
+    assert shown[2] == meanwhile
+
+
 async def test_two_who_publish_at_the_same_moment_make_two_versions(shop: Shop, marketing: Client) -> None:
     first, second = await drafts(marketing, BASE), await drafts(marketing, BASE)
     answers = await asyncio.gather(

@@ -13,6 +13,7 @@ from loyalty.domain.publishing import (
     RulesId,
     Version,
     check_sound,
+    ends,
     next_version,
     rule_set,
     sealed,
@@ -45,15 +46,16 @@ def published(
     )
 
 
-def test_versions_are_numbered_and_take_effect_later_each_time() -> None:
-    later = NOW + timedelta(days=1)
+def test_versions_are_numbered_as_they_are_published_whenever_they_take_effect() -> None:
+    later = NOW + timedelta(days=30)
     first = published(since=later)
     assert first[:5] == (1, RulesId(f"{1:032x}"), later, NOW, "marketing")
-    with pytest.raises(RulesTooSoon) as caught:
-        published(first, since=later)
-    assert caught.value.facts == {"earliest": first.effective_from + timedelta(microseconds=1)}
-    second = published(first, since=first.effective_from + timedelta(microseconds=1))
-    assert second.version == 2
+    before = published(first, since=NOW + timedelta(days=1))
+    instead = published(first, before, since=later)
+    assert (before.version, instead.version) == (2, 3)
+    assert ends([first]) == {}
+    assert ends([first, before]) == {before.draft_id: later}
+    assert ends([first, before, instead]) == {before.draft_id: later, first.draft_id: later}, "the first never holds"
 
 
 def test_a_live_programme_is_told_ahead_and_an_imported_one_need_not_be() -> None:
@@ -63,8 +65,12 @@ def test_a_live_programme_is_told_ahead_and_an_imported_one_need_not_be() -> Non
     assert caught.value.facts == {"earliest": NOW + NOTICE + TO_ASK_AGAIN}
     still = a_programme(fixed_now=NOW)
     assert published(since=at("2020-01-01"), programme=still).version == 1
-    with pytest.raises(RulesTooSoon):
-        published(published(programme=still), since=at("2020-01-01"), programme=still)
+    first = published(programme=still, since=at("2020-01-01"))
+    for since in (at("2019-01-01"), first.effective_from):
+        with pytest.raises(RulesTooSoon) as caught:
+            published(first, since=since, programme=still)
+        assert caught.value.facts == {"earliest": first.effective_from + timedelta(microseconds=1)}
+    assert published(first, since=first.effective_from + timedelta(microseconds=1), programme=still).version == 2
 
 
 def test_a_draft_is_published_once() -> None:

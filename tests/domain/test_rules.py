@@ -32,6 +32,7 @@ from loyalty.domain.rules import (
     Span,
     Stacking,
     Tax,
+    in_order,
     rule_of,
     shown,
 )
@@ -545,12 +546,15 @@ def test_the_words_of_rules_are_as_published() -> None:
     assert (MOST_RULES, MOST_VERSIONS) == (100, 1_000)
 
 
-def test_a_programme_earns_by_the_last_version_that_has_begun() -> None:
-    sets = tuple(RuleSet(str(n), n, NOON + days(n), (BASE,)) for n in (1, 2))
-    programme = a_programme(rule_sets=sets)
-    for day, version in ((0, 0), (1, 1), (1.5, 1), (2, 2), (9, 2)):
+def test_a_programme_earns_by_the_version_that_began_last_whenever_it_was_published() -> None:
+    begins = (1, 9, 4, 9)
+    sets = [RuleSet(str(n), n, NOON + days(day), (BASE,)) for n, day in enumerate(begins, start=1)]
+    programme = a_programme(rule_sets=in_order(sets))
+    for day, version in ((0, 0), (1, 1), (1.5, 1), (4, 3), (8, 3), (9, 4), (99, 4)):
         assert programme.rules_at(NOON + days(day)).version == version
-    assert [programme.rules(version).version for version in (1, 2)] == [1, 2]
+    assert [programme.rules(version).id for version in (1, 2, 3, 4)] == ["1", "2", "3", "4"]
+    with pytest.raises(LookupError):
+        programme.rules(5)
 
 
 def test_a_set_knows_what_any_of_its_rules_asks_for() -> None:

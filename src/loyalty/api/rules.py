@@ -1,7 +1,6 @@
 """Earning rules: drafted, looked at, published as a version that takes effect at a moment and never changes."""
 
 from datetime import datetime
-from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
@@ -21,7 +20,7 @@ from loyalty.domain.bounds import MAX_POINTS
 from loyalty.domain.conditions import MAX_CONDITION, VARIABLES
 from loyalty.domain.expiry import Expiry, Lifespan
 from loyalty.domain.ids import MemberId
-from loyalty.domain.publishing import Drafted, RulesId, Version
+from loyalty.domain.publishing import RulesId, ends
 from loyalty.domain.refusals import RulesNotFound
 from loyalty.domain.rules import (
     MOST_RULES,
@@ -41,6 +40,7 @@ from loyalty.domain.rules import (
     Tax,
     shown,
 )
+from loyalty.operations.command import Receipt
 from loyalty.operations.publish import DraftRules, Publish, RulesSaid
 from loyalty.store import rules
 from loyalty.store.rules import AFTER_ALL_RULES
@@ -235,7 +235,9 @@ class RulesAnswer(Answer):
     status: Literal["draft", "published"]
     version: int | None = Field(description="1, 2 ... in the order of publication; null of a draft.", examples=[2])
     effective_from: datetime | None
-    effective_until: datetime | None = Field(description="When the next version takes effect; null: none does yet.")
+    effective_until: datetime | None = Field(
+        description="When others take effect; null: none do. The moment they were for, if they were replaced before it."
+    )
     rules: list[dict[str, Any]] = Field(description="The rules, as they were drafted, with every choice spelt out.")
     note: str | None
     drafted_at: datetime
@@ -259,7 +261,7 @@ async def draft(call: Calling, body: RulesBody) -> Response:
         body,
         find=known(tuple(one.rule() for one in body.rules)),
         command=lambda found, _: DraftRules(found, body.note, call.caller.client_id, MemberId(new_fact())),
-        say=lambda receipt: (201, to_json(_shown(receipt.said, None))),
+        say=_said,
     )
 
 
@@ -269,13 +271,16 @@ async def draft(call: Calling, body: RulesBody) -> Response:
     **writes(RULES_WRITE, 201, RulesAnswer, 404, 409),
 )
 async def publish(call: Calling, id: str, body: PublishBody) -> Response:  # noqa: A002 - the path's own word
-    """They take effect some minutes ahead at the earliest, and later than the version before."""
+    """They take effect some minutes ahead at the earliest, and hold until those of a later moment do.
+
+    What others were published for a moment that has not come is replaced by what is published for that moment.
+    """
     answer = await write(
         call,
         body,
         find=draft_id(id),
         command=lambda found, _: Publish(found, body.effective_from, call.caller.client_id),
-        say=lambda receipt: (201, to_json(_shown(receipt.said, None))),
+        say=_said,
     )
     call.service.keys.forget()
     return answer
@@ -288,8 +293,8 @@ async def page(call: Calling, limit: Limit = 50, cursor: Cursor = None) -> Respo
     programme_id = call.caller.programme.id
     async with call.service.database.snapshot(programme_id) as connection:
         found = await rules.page(connection, programme_id, before=before, limit=limit + 1)
-        ends = _ends(await rules.versions(connection, programme_id))
-    items = [_shown(RulesSaid(*one), ends.get(one[0].id)) for one in found]
+        until = ends(await rules.versions(connection, programme_id))
+    items = [_shown(RulesSaid(*one, until.get(one[0].id))) for one in found]
     shown = paging.page(items, limit, lambda last: [last["id"].removeprefix("erl_")])
     return Response(to_json(shown), media_type="application/json")
 
@@ -305,7 +310,7 @@ async def read(call: Calling, id: str) -> Response:  # noqa: A002 - the path's o
         raise _missing()
     version = next((one for one in versions if one.draft_id == wanted), None)
     return Response(
-        to_json(_shown(RulesSaid(found, version), _ends(versions).get(wanted))), media_type="application/json"
+        to_json(_shown(RulesSaid(found, version, ends(versions).get(wanted)))), media_type="application/json"
     )
 
 
@@ -325,14 +330,12 @@ def _missing() -> RulesNotFound:
     return RulesNotFound("There are no such earning rules in this programme.")
 
 
-def _ends(versions: list[Version]) -> dict[RulesId, datetime]:
-    """When each version gives way to the next."""
-    return {one.draft_id: next_.effective_from for one, next_ in pairwise(versions)}
+def _said(receipt: Receipt) -> tuple[int, bytes]:
+    return 201, to_json(_shown(receipt.said))
 
 
-def _shown(said: RulesSaid, until: datetime | None) -> dict[str, Any]:
-    drafted: Drafted = said.drafted
-    version = said.version
+def _shown(said: RulesSaid) -> dict[str, Any]:
+    drafted, version, until = said
     return {
         "id": f"erl_{drafted.id}",
         "status": "draft" if version is None else "published",

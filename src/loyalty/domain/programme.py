@@ -98,7 +98,7 @@ class Programme(NamedTuple):
     """At tills and stores; what an offline till may force is not asked for it."""
     activity: Activity = Activity()
     rule_sets: tuple[RuleSet, ...] = ()
-    """Published earning rules, version 1 first, each effective later than the one before."""
+    """Published earning rules, in the order in which they take effect."""
 
     def checked(self) -> "Programme":
         """The programme itself. Raises ValueError, in a sentence, when its settings contradict each other."""
@@ -134,8 +134,11 @@ class Programme(NamedTuple):
         return _of_settings(tuple((name, one.points_per_unit, one.unit) for name, one in self.wallets.items()))
 
     def rules(self, version: int) -> RuleSet:
-        """The rule set that was published as this version. Raises IndexError for one that was not."""
-        return self.rule_sets[version - 1]
+        """The rule set that was published as this version. Raises LookupError for one that was not."""
+        for rules in self.rule_sets:
+            if rules.version == version:
+                return rules
+        raise LookupError(f"no rules were published as version {version}")
 
     def now(self, wall_clock: datetime) -> datetime:
         """What time it is in this programme."""

@@ -1,8 +1,9 @@
 """Rule sets on their way: a draft never changes, and is published at most once, as the version after the last."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Final, NamedTuple, NewType
 
 import orjson
@@ -75,17 +76,31 @@ def next_version(
         raise RulesPublished("These rules were published before; draft them again to change anything.")
     if len(earlier) >= MOST_VERSIONS:
         raise RulesTooMany(f"A programme publishes at most {MOST_VERSIONS} versions.", maximum=MOST_VERSIONS)
-    after_last = earlier[-1].effective_from + INSTANT if earlier else effective_from
-    ahead = at + NOTICE if programme.fixed_now is None else after_last  # a clock that stands still is never behind
-    if effective_from < max(after_last, ahead):
-        raise RulesTooSoon(
-            "Rules take effect later than the last published ones, and six minutes after they are published;"
-            " `earliest` leaves a minute to ask again.",
-            earliest=max(after_last, ahead if programme.fixed_now else ahead + TO_ASK_AGAIN),
-        )
+    _check_time(programme, earlier, effective_from, at)
     check_sound(programme, drafted.rules, effective_from=effective_from)
     version = Version(len(earlier) + 1, drafted.id, effective_from, at, by, GENESIS)
     return sealed(programme.id, version, drafted, head=earlier[-1].hash if earlier else GENESIS)
+
+
+def _check_time(programme: Programme, earlier: Sequence[Version], effective_from: datetime, at: datetime) -> None:
+    """Nothing that has happened is decided anew. Raises RulesTooSoon."""
+    if programme.fixed_now is None:
+        if effective_from < at + NOTICE:
+            raise RulesTooSoon(
+                "Rules take effect six minutes after they are published; `earliest` leaves a minute to ask again.",
+                earliest=at + NOTICE + TO_ASK_AGAIN,
+            )
+    elif earlier and effective_from <= (last := max(one.effective_from for one in earlier)):
+        raise RulesTooSoon(
+            "Where the clock stands still, rules take effect later than those published before.",
+            earliest=last + INSTANT,
+        )
+
+
+def ends(versions: Iterable[Version]) -> dict[RulesId, datetime]:
+    """When each gives way to the next; its own moment where it was replaced before that came."""
+    timeline = sorted(versions, key=lambda one: (one.effective_from, one.version))
+    return {one.draft_id: next_.effective_from for one, next_ in pairwise(timeline)}
 
 
 def sealed(programme_id: int, version: Version, drafted: Drafted, *, head: bytes) -> Version:

@@ -257,6 +257,11 @@ class RuleSet:
 _EARLY: Final = datetime(1, 1, 2, tzinfo=UTC)
 
 
+def in_order(published: Iterable[RuleSet]) -> tuple[RuleSet, ...]:
+    """Published sets as they take effect; of two of one moment the later publication comes last, and holds."""
+    return tuple(sorted(published, key=lambda one: (one.effective_from or _EARLY, one.version or 0)))
+
+
 def plain_base(wallet: str, points: int, per: int) -> Base:
     """The base rule that the settings of a wallet are: everything that is spent earns."""
     return Base(wallet, wallet, points, per, gift_cards=GiftCards.ALWAYS, paid_with_points=True)

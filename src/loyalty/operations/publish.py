@@ -12,6 +12,7 @@ from loyalty.domain.publishing import (
     RulesId,
     Version,
     check_sound,
+    ends,
     next_version,
 )
 from loyalty.domain.refusals import RulesNotFound
@@ -25,6 +26,8 @@ class RulesSaid(NamedTuple):
 
     drafted: Drafted
     version: Version | None
+    until: datetime | None = None
+    """When other rules take effect; the version's own moment where they replaced it before it came."""
 
 
 class DraftRules(NamedTuple):
@@ -82,5 +85,6 @@ class Publish(NamedTuple):
             by=self.by,
         )
         draft.put(VERSIONS, version.version, version)
-        draft.put(LAST_VERSIONS, None, (*earlier, version))
-        return Receipt(self.member_id, (), RulesSaid(drafted, version))
+        versions = (*earlier, version)
+        draft.put(LAST_VERSIONS, None, versions)
+        return Receipt(self.member_id, (), RulesSaid(drafted, version, ends(versions).get(drafted.id)))

@@ -19,6 +19,7 @@ from loyalty.domain.ids import EntryId
 from loyalty.domain.members import GENESIS
 from loyalty.domain.programme import Programme
 from loyalty.domain.publishing import rule_set, sealed
+from loyalty.domain.rules import in_order
 from loyalty.recompute.findings import Report
 from loyalty.recompute.member import Replay
 from loyalty.store import claims, rules
@@ -98,7 +99,7 @@ class _Bucket:
         async with self._database.snapshot(id_) as connection:
             await store.take_time(connection)
             published = await rules.all_published(connection, id_)
-            sets = tuple(rule_set(version, drafted.rules if drafted else ()) for version, drafted in published)
+            sets = in_order(rule_set(version, drafted.rules if drafted else ()) for version, drafted in published)
             self._programme = self._programme._replace(rule_sets=sets)
             history = _History(self._journal(connection))
             async for page in store.members_of(connection, id_, self._bucket):

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, column, table, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loyalty.domain.publishing import DRAFTED, LAST_VERSIONS, Drafted, RulesId, Version, rule_set
-from loyalty.domain.rules import RuleSet, rule_of, rules_json
+from loyalty.domain.rules import RuleSet, in_order, rule_of, rules_json
 from loyalty.domain.state import State
 from loyalty.store.database import fetch
 from loyalty.store.parts import PROGRAMME, Insert, Load, Write, keys, rows_of
@@ -100,7 +100,7 @@ AFTER_ALL_RULES = RulesId("f" * 32)
 
 
 async def published(connection: AsyncConnection, programme_id: int) -> tuple[RuleSet, ...]:
-    """All that the programme has published, version 1 first. Asks for the wall to be open."""
+    """All that the programme has published, as it takes effect. Asks for the wall to be open."""
     versions = [_version(row) for row in await fetch(connection, _PUBLISHED, {PROGRAMME: programme_id})]
     unknown = [one for one in versions if (programme_id, one.draft_id) not in _known]
     if unknown:
@@ -110,7 +110,7 @@ async def published(connection: AsyncConnection, programme_id: int) -> tuple[Rul
         drafts = await find_drafts(connection, programme_id, [one.draft_id for one in unknown])
         for one in unknown:
             _known[programme_id, one.draft_id] = rule_set(one, drafts[one.draft_id].rules)
-    return tuple(_known[programme_id, one.draft_id] for one in versions)
+    return in_order(_known[programme_id, one.draft_id] for one in versions)
 
 
 async def find_drafts(connection: AsyncConnection, programme_id: int, ids: Sequence[RulesId]) -> dict[RulesId, Drafted]:
