@@ -183,6 +183,13 @@ async def test_a_preview_tells_what_the_sale_then_earns(shop: Shop, marketing: C
     refused(await shop.till.post("/v1/accruals/preview", unknown, key=None), 404, "rules_not_found")
     refused(await shop.till.post("/v1/accruals/preview", {**asked, "rules": "x"}, key=None), 404, "rules_not_found")
 
+    later = await drafts(marketing, {**BASE, "from": "2026-08-01T00:00:00+08:00"})
+    unbased = {**asked, "rules": later["id"]}
+    refused(await shop.till.post("/v1/accruals/preview", unbased, key=None), 422, "rules_not_in_force")
+    much = await drafts(marketing, {**BASE, "points": 2**53 - 1, "per": 1})
+    too_much = {**asked, "rules": much["id"]}
+    refused(await shop.till.post("/v1/accruals/preview", too_much, key=None), 422, "amount_out_of_range")
+
 
 async def test_returns_take_back_by_the_rules_of_the_sale(shop: Shop, marketing: Client) -> None:
     member = await shop.enrols()
@@ -228,6 +235,27 @@ async def test_a_reassigned_purchase_goes_on_by_its_rules(shop: Shop, marketing:
     assert back["points"] == left - (81 + 30)  # 90.01 x 90 % = 81.01
     accepted(await shop.till.post("/v1/returns", a_return({"entry": moved["entries"][1]["id"]}, full=True)))
     assert await shop.figures(other) == (0, 0)
+
+
+async def test_what_came_back_before_a_purchase_was_reassigned_is_no_line_of_it(
+    shop: Shop, marketing: Client, app: FastAPI
+) -> None:
+    member, other = await shop.enrols(), await shop.enrols()
+    duo = {"kind": "bonus", "id": "duo", "wallet": "points", "points": 50, "when": "order.lines >= 2"}
+    books = {"kind": "bonus", "id": "books", "wallet": "points", "points": 7, "when": "'books' in order.categories"}
+    await publishes(marketing, BASE, duo, books)
+    nothing = a_line("3", 0, quantity=0)
+    sale = await shop.sells(member, 0, lines=[a_line("1", 10_000), a_line("2", 10_000, "books"), nothing])
+    assert sale["points"] == 257
+    accrual = {"entry": sale["entry"]["id"]}
+    part = [{"line_id": "2", "quantity": 1, "amount": 10_000}]
+    assert accepted(await shop.till.post("/v1/returns", a_return(accrual, lines=part)))["points"] == 157
+    moved = accepted(await shop.client("desk").post("/v1/reassignments", a_reassignment(accrual, other)))
+    assert sum(await shop.figures(other)) == 100
+    told = accepted(await shop.till.get(f"/v1/entries/{moved['entries'][1]['id']}/explanation"))
+    assert [one["points"] for one in told["earning"]["wallets"]] == [100]
+    assert (await shop.sells(member, 0, lines=[nothing]))["points"] == 0, "no bonus for nothing"
+    assert (await verify(app.state.service.database, shop.programme)).findings == []
 
 
 async def test_caps_hold_whatever_comes_at_once_and_whatever_comes_back(shop: Shop, marketing: Client) -> None:

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from loyalty.api.service import Service
-from loyalty.domain.tags import MOST_TAGS
+from loyalty.domain.bounds import MOST_TAGS
 from loyalty.recompute.verify import verify
 from tests.api.conftest import Client, Shop, ShopFactory, a_merge, accepted, an_order, contents, refused
 from tests.api.test_rules import BASE, publishes

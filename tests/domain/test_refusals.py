@@ -30,6 +30,7 @@ FROZEN = """
     reservation_resolved
     review_resolved
     rules_published
+    rules_not_in_force
     rules_too_soon
     rules_unsound
     same_member

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
+from loyalty.domain import soundness
 from loyalty.domain.conditions import MAX_CONDITION, Invalid, compiled
 from loyalty.domain.expiry import Expiry, Lifespan
 from loyalty.domain.ladder import Ladder, Rung
-from loyalty.domain.rules import Base, Bonus, Cap, CapPer, Exclusion, Multiplier, Per, Rule, Span
-from loyalty.domain.soundness import MOST_COST, faults
+from loyalty.domain.rules import Base, Bonus, Cap, CapPer, Exclusion, Multiplier, Per, Rule, RuleSet, Span, Stacking
+from loyalty.domain.soundness import MOST_COST, MOST_TRIED, faults
 from tests.makers import NEVER as NEVER_ENDS
 from tests.makers import a_programme, a_wallet, at
 
@@ -68,7 +69,7 @@ def test_wallets_are_those_of_the_programme_and_have_a_base() -> None:
     assert wrong() == [("", "rules")]
     assert wrong(BASE, Cap("c", "coins", 1, CapPer.DAY)) == [("c", "wallet")]
     assert wrong(BASE, Base("g", "gems", 1, 1)) == [("g", "wallet")]
-    assert wrong(BASE, Exclusion("x", None, "true")) == []
+    assert wrong(BASE, Exclusion("x", None, "line.amount > 5")) == []
 
 
 def test_groups_can_be_told_apart() -> None:
@@ -95,6 +96,34 @@ def test_the_work_for_the_largest_order_is_bounded() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "work"),
+    [
+        ("line.amount > 0 && line.quantity > 1", 1),
+        ("'staff' in member.tags", 4),
+        ("line.sku in ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j']", 3),
+        ("'a' in order.skus || 'b' in order.categories", 201),
+        ("order.skus.exists(s, s.startsWith('a'))", 500),
+        ("order.skus == order.categories", 201),
+        ("!(line.sku in (order.skus + order.skus + order.skus))", 901),
+        ("order.skus.exists(s, s in order.skus)", 500 * 101),
+        ("order.skus.exists(s, order.categories.exists(c, s == c))", 500 * 500),
+        ("[1, 2, 3].exists(x, [x, x] == [1, 2])", 1_000),
+    ],
+)
+def test_lists_are_part_of_the_work(text: str, work: int) -> None:
+    assert compiled(text).work == work
+
+
+def test_however_many_conditions_there_are_trying_them_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(soundness, "holds", lambda condition, _: asked.append(condition.text))
+    when = "order.weekday > 7 && order.month > {} && member.first_purchase && member.birthday"
+    many = [doubled(f"m{number}", when.format(number + 12)) for number in range(99)]
+    assert wrong(BASE, *many) == [(f"m{number}", "when") for number in range(29)], "336 cases of each"
+    assert len(asked) == 29 * 336 <= MOST_TRIED
+
+
+@pytest.mark.parametrize(
     ("text", "position"),
     [
         ("line.colour == 'x'", 5),
@@ -106,6 +135,11 @@ def test_the_work_for_the_largest_order_is_bounded() -> None:
         ("x" * (MAX_CONDITION + 1), None),
         ("", None),
         ("(" * 200 + "true" + ")" * 200, None),
+        ("line.sku.matches('(a|b){1,990}c')", 10),
+        ("order.lines > 1 && matches(line.sku, '[')", 20),
+        ("order.skus[1] == 'a'", 11),
+        ("order.lines > 1 && (order.skus + ['x']) [0] == 'a'", 41),
+        ("{'a': 1}['a'] == 1", 9),
         ("order.net_spend > 100 && 'staff' in member. tags", 37),
         ("member . tier == 'gold'", 1),
         ("member['tier'] == 'gold'", 1),
@@ -135,6 +169,15 @@ def test_what_tiers_go_by_is_not_forgotten() -> None:
     assert faults(programme, [BASE, Base("none", "coins", 0, 100)]) == []
 
 
+def test_a_cap_is_not_taken_for_that_of_another_wallet() -> None:
+    before = RuleSet("1", 1, MAY, (BASE, Cap("c", "points", 9, CapPer.MONTH)))
+    programme = a_programme(a_wallet(), a_wallet("coins"), rule_sets=(before,))
+    rules: list[Rule] = [BASE, Base("coins", "coins", 1, 1), Cap("c", "coins", 9, CapPer.MONTH)]
+    [found] = faults(programme, rules)
+    assert found == ("c", "id", "version 1 caps 'points' by this id, and its use goes on counting", None)
+    assert faults(programme, [BASE, Cap("c", "points", 5, CapPer.DAY)]) == []
+
+
 def test_points_that_slide_end_with_their_wallet() -> None:
     sliding = a_programme(a_wallet(expiry=Expiry(Lifespan.SLIDING, 3)))
     found = faults(sliding, [BASE._replace(expiry=NEVER_ENDS)])
@@ -160,6 +203,20 @@ def test_signs_within_a_text_are_no_division() -> None:
         ([BASE, doubled(), doubled()], [("m", "id", "another rule has this id", None)]),
         ([BASE, doubled(span=Span(JULY, JUNE))], [("m", "until", "it can never fire: it ends before it begins", None)]),
         ([BASE, doubled()._replace(percent=100)], [("m", "percent", "100 percent changes nothing", None)]),
+        (
+            [BASE, doubled()._replace(percent=50, stacking=Stacking.BEST)],
+            [("m", "percent", "it changes nothing: the best is never less than 100 percent", None)],
+        ),
+        ([BASE, doubled()._replace(percent=50)], []),
+        (
+            [BASE, Exclusion("x", None, "1 < 2")],
+            [("x", "when", "nothing would ever earn: it excludes every line, always", None)],
+        ),
+        ([BASE, Exclusion("x", None, "true", Span(JUNE, JULY))], []),
+        (
+            [BASE, doubled(when="order.day in ['2026-02-28', '2026-02-31']")],
+            [("m", "when", "order.day is never '2026-02-31': it is written as 2026-12-31", 29)],
+        ),
         (
             [BASE, Bonus("b", "points", 5, "line.amount > 1")],
             [("b", "when", "a bonus per order cannot speak of a line; order.skus and order.categories can", None)],

@@ -3,11 +3,12 @@
 import orjson
 import pytest
 
+from loyalty.domain.bounds import MOST_TAGS
 from loyalty.domain.ids import MemberId
 from loyalty.domain.members import Status
 from loyalty.domain.refusals import MemberClosed, MemberNotFound, TooManyTags
 from loyalty.domain.rules import Base, Bonus, Exclusion, RuleSet
-from loyalty.domain.tags import MOST_TAGS, TagChange, set_tags, tags_of
+from loyalty.domain.tags import TagChange, set_tags, tags_of
 from loyalty.operations.door import Answer
 from loyalty.operations.tag import SetTags
 from tests.makers import Desk, a_draft, a_member_id, a_programme, accepted, at, refused

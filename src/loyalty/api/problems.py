@@ -83,6 +83,7 @@ STATUS_OF_REFUSAL: Mapping[type[Refusal], int] = {
     refusals.RulesUnsound: 422,
     refusals.MemberCodeRequired: 422,
     refusals.RulesTooSoon: 422,
+    refusals.RulesNotInForce: 422,
 }
 
 TITLES: Mapping[str, tuple[int, str]] = {

@@ -16,7 +16,8 @@ from loyalty.api.lean import Calling, StrictRoute
 from loyalty.api.members import TaggedAnswer, check_exists, member_answer, whom
 from loyalty.api.paging import Cursor, Limit
 from loyalty.api.writing import write
-from loyalty.domain.tags import MOST_TAGS, TAG, TagChange
+from loyalty.domain.bounds import MOST_TAGS
+from loyalty.domain.tags import TAG, TagChange
 from loyalty.operations.command import Receipt
 from loyalty.operations.tag import SetTags, Tagged
 from loyalty.store import tags as store

@@ -10,6 +10,8 @@ MAX_LINES: Final = 500
 MAX_QUANTITY: Final = 10**9
 MAX_AMOUNT: Final = 10**12
 """Most minor units of the currency on one line."""
+MOST_TAGS: Final = 16
+"""Most tags of a member."""
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 """Times lie from `EARLIEST` up to, but not including, `LATEST`."""

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from cel_expr_python import cel
 
-from loyalty.domain.bounds import MAX_LINES
+from loyalty.domain.bounds import MAX_LINES, MOST_TAGS
 
 MAX_CONDITION: Final = 500
 """Most characters of a condition."""
@@ -58,6 +58,15 @@ _OTHER_LITERAL: Final = re.compile(r"""\b[rRbB]{1,2}(?=["'])|""\s*"|''\s*'""")
 _IN_PIECES: Final = re.compile(r"\b(?:order|line|member)\b(?!\.[a-z_])|//")
 _NAME: Final = re.compile(r"\b(?:order|line|member)\.[a-z_]+\b")
 _MACRO: Final = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(")
+_LISTS: Final = {"order.skus": MAX_LINES, "order.categories": MAX_LINES, "member.tags": MOST_TAGS}
+"""The most elements of each."""
+_LOOKED_FOR_IN: Final = re.compile(rf"\bin\s*(?:\[([^\[\]]*)\]|({'|'.join(map(re.escape, _LISTS))})\b)")
+_WALKED: Final = re.compile(rf"\b(?:{'|'.join(map(re.escape, _LISTS))})\b(?={_MACRO.pattern})")
+_OPERATOR: Final = re.compile(r"\bin\b|==|!=|\+")
+_AT_ONCE: Final = 5
+"""Elements of a list that are looked at in the time of one evaluation."""
+_PATTERN: Final = re.compile(r"\bmatches\b")
+_BY_PLACE: Final = re.compile(r"""([A-Za-z_0-9]+|[)\]}"'])\s*\[""")
 _DIVISION: Final = re.compile(r"[/%](?!\s*0*[1-9][0-9]*\b(?!\.))")
 _OF_CEL: Final = re.compile(r"ERROR: <input>:(?P<line>\d+):(?P<column>\d+): (?P<problem>[^\n]*)")
 
@@ -79,11 +88,16 @@ class Condition(NamedTuple):
     """The variables it speaks of."""
     of_lines: bool
     """Whether it is asked for every line."""
-    cost: int
-    """Evaluations that it may take for the largest order."""
+    work: int
+    """Evaluations that it may take when it is asked once."""
     evaluate: Callable[[Any], Any]
     asks: tuple[str, ...]
     """The same variables, in an order."""
+
+    @property
+    def cost(self) -> int:
+        """Evaluations that it may take for the largest order."""
+        return self.work * MAX_LINES if self.of_lines else self.work
 
 
 class Failed(Exception):
@@ -104,6 +118,11 @@ def compiled(text: str) -> Condition:
         )
     if (division := _DIVISION.search(bare)) is not None:
         raise Invalid("only a number that is not zero may divide", division.start() + 1)
+    if (pattern := _PATTERN.search(bare)) is not None:
+        raise Invalid("there are no patterns: use startsWith, endsWith, contains or in", pattern.start() + 1)
+    for place in _BY_PLACE.finditer(bare):
+        if place[1] != "in":
+            raise Invalid("an element has no place: ask for it with in or exists", place.end())
     try:
         program = _ENVIRONMENT.compile(text)
     except RuntimeError as error:
@@ -112,8 +131,18 @@ def compiled(text: str) -> Condition:
         raise Invalid(f"a condition is true or false; this is {program.return_type().name()}")
     names = frozenset(_NAME.findall(bare)) & VARIABLES.keys()
     of_lines = not names.isdisjoint(OF_THE_LINE)
-    cost = (MAX_LINES if of_lines else 1) * MAX_LINES ** len(_MACRO.findall(bare))
-    return Condition(text, names, of_lines, cost, program.eval, tuple(sorted(names)))
+    return Condition(text, names, of_lines, _work(bare), program.eval, tuple(sorted(names)))
+
+
+def _work(bare: str) -> int:
+    """Evaluations that a condition may take, its texts blotted out: for every element that it walks through, one for
+    itself and for the lists that it looks at. Rather more than it takes."""
+    looked_for = sum(_LISTS[name] if name else literal.count(",") + 1 for literal, name in _LOOKED_FOR_IN.findall(bare))
+    rest = _WALKED.sub("", _LOOKED_FOR_IN.sub("", bare))
+    built = rest.count(",") + rest.count("[") + sum(most * rest.count(name) for name, most in _LISTS.items())
+    elements = looked_for + built * len(_OPERATOR.findall(rest))
+    walks: int = MAX_LINES ** len(_MACRO.findall(bare))
+    return (1 + elements // _AT_ONCE) * walks
 
 
 def looked_at(values: Mapping[str, Any]) -> Any:
@@ -132,13 +161,17 @@ def answered(condition: Condition, values: Mapping[str, Any]) -> bool:
     try:
         known = _answers.get(key)
     except TypeError:  # lists are told apart by nothing that is worth remembering
-        return holds(condition, looked_at(values))
+        return _asked(condition, values)
     if known is None:
-        known = holds(condition, looked_at(values))
+        known = _asked(condition, values)
         if len(_answers) >= _MOST_ANSWERS:
             _answers.clear()
         _answers[key] = known
     return known
+
+
+def _asked(condition: Condition, values: Mapping[str, Any]) -> bool:
+    return holds(condition, looked_at({name: values[name] for name in condition.asks if name in values}))
 
 
 def holds(condition: Condition, values: Any) -> bool:

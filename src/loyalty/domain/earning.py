@@ -123,9 +123,10 @@ def earned(
 
     `explained`: with what every rule did, and the `reasons` of those that did nothing.
     """
-    lines = order.lines if left is None else [line for line in left if line["amount"] or line["quantity"]]
+    lines = order.lines if left is None else left
     if rules.is_plain:
         return _plain(rules, lines)
+    lines = [line for line in lines if line["amount"] or line["quantity"]]  # nothing is bought by the others
     return _Evaluation(rules, order, facts, lines, explained=explained, reasons=reasons).earned()
 
 

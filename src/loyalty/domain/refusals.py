@@ -348,6 +348,11 @@ class RulesTooSoon(Unacceptable):
     title = "The rules would take effect too soon"
 
 
+class RulesNotInForce(Unacceptable):
+    code = "rules_not_in_force"
+    title = "The rules do not apply at that moment"
+
+
 class LineUnknown(Unacceptable):
     code = "unknown_line"
     title = "The purchase has no such line"

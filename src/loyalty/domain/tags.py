@@ -5,14 +5,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, NamedTuple, NewType
 
+from loyalty.domain.bounds import MOST_TAGS
 from loyalty.domain.events import Event, EventType
 from loyalty.domain.ids import MemberId
 from loyalty.domain.members import existing
 from loyalty.domain.refusals import TooManyTags
 from loyalty.domain.state import Draft, Shelf, State
 
-MOST_TAGS: Final = 16
-"""Most tags of a member."""
 TAG: Final = re.compile("[a-z][a-z0-9_]{0,31}")
 
 TagChangeId = NewType("TagChangeId", str)

@@ -4,6 +4,7 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from loyalty.domain import caps
+from loyalty.domain.bounds import MAX_POINTS
 from loyalty.domain.calculations import Calculation
 from loyalty.domain.caps import CAP_USE
 from loyalty.domain.claims import REFERENCES, ReferenceKey, take_reference
@@ -15,6 +16,7 @@ from loyalty.domain.journal import write_entry
 from loyalty.domain.lots import LotState, open_lot
 from loyalty.domain.members import MEMBERS, existing, watch, who_may_earn
 from loyalty.domain.persons import BIRTHDAYS, birthday_of
+from loyalty.domain.refusals import AmountOutOfRange, RulesNotInForce
 from loyalty.domain.rules import Cap, InForce, RuleSet
 from loyalty.domain.sliding import as_of_now
 from loyalty.domain.state import Draft, Need
@@ -146,17 +148,25 @@ def worked_out(
     *,
     explained: bool = False,
 ) -> tuple[Facts, Earned]:
-    """What the order earns the member, and the facts that decide it. Raises CurrencyNotAccepted."""
+    """What the order earns the member, and the facts that decide it.
+
+    Raises CurrencyNotAccepted, AmountOutOfRange; RulesNotInForce for rules that are not those of the moment.
+    """
     check_currency(draft.programme, order)
     occurred_at = draft.moment.occurred_at
     in_force = rules.at(occurred_at)
+    if not in_force.bases:
+        raise RulesNotInForce("No wallet has a base rule at that moment.")
     values = _values(draft, member_id, because, day) if in_force.names else {}
     facts = Facts(
         occurred_at,
         {name: values[name] for name in sorted(in_force.names) if name in values},
         caps.room(draft, in_force.caps, member_id, day),
     )
-    return facts, earned(in_force, order, facts, explained=explained)
+    given = earned(in_force, order, facts, explained=explained)
+    if max(given.points.values()) > MAX_POINTS:
+        raise AmountOutOfRange("The purchase would earn more than the ledger can hold.", maximum=MAX_POINTS)
+    return facts, given
 
 
 def _values(draft: Draft, member_id: MemberId, because: Because, day: date) -> dict[str, Any]:
