@@ -1044,8 +1044,7 @@ CREATE TABLE public.cap_use (
     cap text NOT NULL,
     over text NOT NULL,
     points bigint NOT NULL,
-    CONSTRAINT cap_use_bucket_is_of_member CHECK ((bucket = get_byte(uuid_send(member_id), 15))),
-    CONSTRAINT cap_use_positive CHECK ((points > 0))
+    CONSTRAINT cap_use_bucket_is_of_member CHECK ((bucket = get_byte(uuid_send(member_id), 15)))
 );
 
 
@@ -1695,6 +1694,14 @@ ALTER TABLE ONLY public.api_key
 
 ALTER TABLE ONLY public.book
     ADD CONSTRAINT book_pkey PRIMARY KEY (bucket, programme_id, member_id, wallet);
+
+
+--
+-- Name: cap_use cap_use_not_negative; Type: CHECK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE public.cap_use
+    ADD CONSTRAINT cap_use_not_negative CHECK ((points >= 0)) NOT VALID;
 
 
 --

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from loyalty.domain.ladder import Ladder, Rung
 from loyalty.domain.publishing import NOTICE
 from loyalty.recompute.verify import verify
-from tests.api.conftest import Client, Shop, ShopFactory, a_reassignment, a_return, accepted, an_order, refused
+from tests.api.conftest import Client, Shop, ShopFactory, a_merge, a_reassignment, a_return, accepted, an_order, refused
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 """A Wednesday; the shop's clock stands still there."""
@@ -390,3 +390,23 @@ async def test_one_programme_never_sees_the_rules_of_another(
     path = f"/v1/earning-rules/{version['id']}/publish"
     refused(await stranger.post(path, {"effective_from": JULY}), 404, "rules_not_found")
     assert accepted(await stranger.get("/v1/earning-rules"))["items"] == []
+
+
+@pytest.mark.parametrize("per", ["day", "month", "member"])
+async def test_what_somebody_had_used_of_a_cap_is_used_whoever_they_are_merged_into(
+    shop: Shop, marketing: Client, app: FastAPI, per: str
+) -> None:
+    cap = {"kind": "cap", "id": "c", "wallet": "points", "points": 150, "per": per}
+    await publishes(marketing, BASE, cap)
+    desk = shop.client("desk")
+    one, other = await shop.enrols(), await shop.enrols()
+    assert (await shop.sells(one, 10_000))["points"] == 100
+    assert (await shop.sells(other, 2_000))["points"] == 20
+    merge = accepted(await desk.post("/v1/merges", a_merge(one, into=other)))
+    assert (await shop.sells(other, 10_000))["points"] == 30, "150 for one person"
+    accepted(await desk.post(f"/v1/merges/{merge['merge']}/reverse", {"reason": "two after all"}))
+    assert (await shop.sells(one, 10_000))["points"] == 50, "each has its own again"
+    assert (await shop.sells(other, 30_000))["points"] == 100
+    accepted(await desk.post("/v1/merges", a_merge(one, into=other)))
+    assert (await shop.sells(other, 10_000))["points"] == 0
+    assert (await verify(app.state.service.database, shop.programme)).findings == []

@@ -131,6 +131,8 @@ class HandedOver(TypedDict):
     """Metric, day, amount; missing where points alone were called back."""
     tier: NotRequired[str]
     """Of a merge, the absorbed member's; of a reversal, the survivor's from before."""
+    caps: NotRequired[Sequence[Sequence[Any]]]
+    """What the absorbed member had used of caps: cap, over which time, points. Of a merge and of its reversal."""
 
 
 Calculation = Sold | Concerning | TakenBack | Held | Captured | Refunded | Discounted | Appointed | HandedOver

@@ -6,13 +6,14 @@ done, what that leaves is carried on. So every entry stays true of its own membe
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
 from loyalty.domain import tiers
 from loyalty.domain.books import book_of
 from loyalty.domain.calculations import HandedOver
+from loyalty.domain.caps import CapUse, count, used
 from loyalty.domain.credit import credited, freed, new_lot, repayment
 from loyalty.domain.entries import Because, Birth, Draw, Entry, Kind, Posting, posting
 from loyalty.domain.ids import EntryId, LotId, MemberId
@@ -41,6 +42,8 @@ class Carried(NamedTuple):
     """The survivor's, before."""
     tags: Sequence[str] = ()
     """Those of the absorbed member's that the survivor did not have."""
+    caps: Sequence[CapUse] = ()
+    """What it had used of caps."""
     entry: EntryId | None = None
     """The absorbed member's, by which it was merged: the merge bears its id."""
 
@@ -73,12 +76,14 @@ def check_not_merged(state: State, member_id: MemberId) -> None:
 def carried(merge: Merge) -> Carried:
     """What the merge has carried so far."""
     stored = orjson.loads(merge.carried)
-    return Carried(counts=tiers.as_counts(stored.pop("counts")), **stored)
+    caps = [CapUse(*one) for one in stored.pop("caps", ())]
+    return Carried(counts=tiers.as_counts(stored.pop("counts")), caps=caps, **stored)
 
 
 def as_text(of: Carried) -> str:
     """As its row keeps it."""
-    return orjson.dumps({**of._asdict(), "counts": tiers.as_stored(of.counts)}).decode()
+    lists = {"counts": tiers.as_stored(of.counts), "caps": [list(one) for one in of.caps]}
+    return orjson.dumps({**of._asdict(), **lists}).decode()
 
 
 def carry_on(
@@ -96,7 +101,10 @@ def carry_on(
     counts = _counts_of(draft, absorbed)
     if tier is None and not lots and not owed and not counts:
         return []
-    told = tiers.as_stored(counts)
+    told = HandedOver(counts=tiers.as_stored(counts))
+    uses = [] if tier is None else used(draft, absorbed, business_date)
+    if uses:
+        told["caps"] = [list(one) for one in uses]
     giving = write_entry(
         draft,
         absorbed,
@@ -109,17 +117,21 @@ def carry_on(
             *(posting(w, debit="transferred", credit="owed", points=debt) for w, debt in owed.items()),
         ],
         draws=[draw for lot in lots for draw in take(draft, [lot], lot.remaining)],
-        calculation=HandedOver(to=survivor, counts=told),
+        calculation={**told, "to": survivor},
     )
     tiers.hand_over(draft, absorbed, counts, entry_id=giving.id)
-    taking, now_theirs = _receive(draft, merge, giving, lots, owed, told, tier)
+    if tier is not None:
+        told["tier"] = tier
+    taking, now_theirs = _receive(draft, merge, giving, lots, owed, told)
     tiers.take_over(draft, survivor, counts, tier=tier, entry_id=taking.id)
+    count(draft, survivor, uses)
     before = carried(merge)
     after = before._replace(
         lots={**before.lots, **now_theirs},
         entry=before.entry if tier is None else giving.id,
         owed={w: before.owed.get(w, 0) + owed.get(w, 0) for w in {**before.owed, **owed}},
         counts=[*before.counts, *counts],
+        caps=[*before.caps, *uses],
     )
     draft.put(MERGES, absorbed, merge._replace(carried=as_text(after)))
     return [giving, taking]
@@ -137,6 +149,9 @@ def recall(draft: Draft, merge: Merge, of: Iterable[LotId], *, because: Because,
 def part(draft: Draft, merge: Merge, *, because: Because, business_date: date) -> list[Entry]:
     """The merge is reversed: what remains of what was carried is the absorbed member's again, and what it owed."""
     what = carried(merge)
+    more = HandedOver(counts=tiers.as_stored(what.counts), tier=what.tier)
+    if what.caps:
+        more["caps"] = [list(one) for one in what.caps]
     giving, taking = _bring_back(
         draft,
         merge,
@@ -144,8 +159,9 @@ def part(draft: Draft, merge: Merge, *, because: Because, business_date: date) -
         {wallet: debt for wallet, debt in what.owed.items() if debt},
         because=because,
         business_date=business_date,
-        more=HandedOver(counts=tiers.as_stored(what.counts), tier=what.tier),
+        more=more,
     )
+    count(draft, merge.survivor, what.caps, sign=-1)
     tiers.part_with(draft, merge.survivor, what.counts, tier=what.tier, entry_id=giving.id)
     tiers.resume(draft, merge.absorbed, what.counts, entry_id=taking.id)
     return [giving, taking]
@@ -157,8 +173,7 @@ def _receive(
     giving: Entry,
     lots: Sequence[Lot],
     owed: dict[str, int],
-    counts: list[list[Any]],
-    tier: str | None,
+    told: HandedOver,
 ) -> tuple[Entry, dict[LotId, LotId]]:
     """The survivor's side: a lot for each, with its dates; what was owed is paid, or owed by the survivor."""
     survivor = merge.survivor
@@ -178,9 +193,6 @@ def _receive(
             postings.append(posting(wallet, debit="available", credit="transferred", points=paid))
         if debt > paid:
             postings.append(posting(wallet, debit="owed", credit="transferred", points=debt - paid))
-    taken = HandedOver(of=giving.id, counts=counts)
-    if tier is not None:
-        taken["tier"] = tier
     entry = write_entry(
         draft,
         survivor,
@@ -192,7 +204,7 @@ def _receive(
         postings=postings,
         draws=draws,
         births=births,
-        calculation=taken,
+        calculation={**told, "of": giving.id},
     )
     watch(draft, survivor, *(new.due_at for new, _ in pairs))
     return entry, {new.id: old for new, old in pairs}

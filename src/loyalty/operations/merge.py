@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
+from loyalty.domain.caps import USED_CAPS
 from loyalty.domain.entries import Because, Entry
 from loyalty.domain.events import EventType, tell
 from loyalty.domain.holds import HoldStatus
@@ -267,5 +268,6 @@ def _needs(absorbed: MemberId, survivor: MemberId, wallets: tuple[str, ...]) -> 
         Need(MERGES, absorbed),
         *(Need(MEMBERS, id_) for id_ in (absorbed, survivor)),
         *(Need(COUNTS, (id_, EVER)) for id_ in (absorbed, survivor)),
+        *(Need(USED_CAPS, id_) for id_ in (absorbed, survivor)),
         *(Need(OPEN_LOTS, (id_, wallet), EVERYTHING) for id_ in (absorbed, survivor) for wallet in wallets),
     )

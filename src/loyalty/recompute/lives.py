@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Final
 
-from loyalty.domain.calculations import TakenBack, is_purchase, read
+from loyalty.domain.calculations import HandedOver, TakenBack, is_purchase, read
 from loyalty.domain.caps import key_of
 from loyalty.domain.conditions import NONE_OF, OF_THE_LINE, VARIABLES
 from loyalty.domain.earning import Facts, earned
@@ -70,6 +70,7 @@ class Life:
         elif entry.kind in (Kind.RETURN, Kind.REASSIGN):
             self._take_back(entry)
         else:
+            self._share_caps(entry)
             for tiers in self._tiers:
                 if entry.kind == Kind.TIER:
                     tiers.grant(entry)
@@ -92,6 +93,16 @@ class Life:
             counted.count(wallet, then=then, now=now, members_more=now > then, members_less=now < then)
             counted.wallets[wallet].update(largest_gain=max(0, now - then), largest_loss=min(0, now - then))
         tally.add(counted)
+
+    def _share_caps(self, entry: Entry) -> None:
+        """What somebody who was merged into the member had used of caps, as it was, counts here until they part."""
+        if entry.kind not in (Kind.MERGE, Kind.UNMERGE):
+            return
+        stored = read(entry, HandedOver)
+        if ("of" if entry.kind == Kind.MERGE else "to") in stored:
+            for cap, over, points in stored.get("caps", ()):
+                more = points if entry.kind == Kind.MERGE else -points
+                self._used[cap, over] = self._used.get((cap, over), 0) + more
 
     def _sell(self, entry: Entry) -> None:
         purchase = bought(self._programme, entry)

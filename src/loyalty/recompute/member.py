@@ -18,7 +18,7 @@ from loyalty.domain.calculations import (
     read,
 )
 from loyalty.domain.calendar import FOREVER
-from loyalty.domain.caps import key_of
+from loyalty.domain.caps import CapUse, key_of, still_counting
 from loyalty.domain.entries import NO_CAUSE, Entry, Kind, Posting, sealed
 from loyalty.domain.holds import HoldStatus
 from loyalty.domain.ids import LotId
@@ -382,11 +382,23 @@ class Replay:
     def _merge(self, entry: Entry) -> None:
         """Either side of a merge, of its reversal, or of what was carried on or called back between."""
         stored = read(entry, HandedOver)
+        uses = [CapUse(*one) for one in stored.get("caps", ())]
         if entry.kind == Kind.MERGE and "to" in stored:
-            self._merged.carry(stored["to"], entry, as_counts(stored["counts"]))
+            self._check_caps(entry, uses)
+            self._merged.carry(stored["to"], entry, as_counts(stored["counts"]), uses)
         elif entry.kind == Kind.UNMERGE and "of" in stored and "counts" in stored:
             self._merged = ReplayedMerge()
+        else:
+            for cap, over, points in uses:
+                more = points if entry.kind == Kind.MERGE else -points
+                self._cap_use[cap, over] = self._cap_use.get((cap, over), 0) + more
         self._tiers.merge(entry)
+
+    def _check_caps(self, entry: Entry, uses: Sequence[CapUse]) -> None:
+        """Whoever is merged hands over what it had used of caps, once."""
+        mine = [] if self._merged.is_in_force else [CapUse(*key, points) for key, points in self._cap_use.items()]
+        if uses != (mine := still_counting(mine, entry.accounting_date)):
+            self._wrong("entry", entry, 14, f"it hands over the use of caps {uses}; the purchases say {mine}")
 
     def _spend(self, entry: Entry) -> None:
         """A purchase counts towards net spend and tier; its stored calculation agrees with itself."""
@@ -549,14 +561,20 @@ class ReplayedMerge:
         self._lots: list[str] = []
         self._owed: dict[str, int] = {}
         self._counts: list[Count] = []
+        self._caps: list[CapUse] = []
 
-    def carry(self, survivor: str, entry: Entry, counts: Sequence[Count]) -> None:
+    @property
+    def is_in_force(self) -> bool:
+        return self._survivor is not None
+
+    def carry(self, survivor: str, entry: Entry, counts: Sequence[Count], uses: Sequence[CapUse]) -> None:
         """One more entry that hands over."""
         self._survivor = survivor
         self._entry = self._entry or entry.id
         self._lots += [draw.lot_id for draw in entry.draws]
         self._owed = counted(self._owed, ((p.wallet, p.points) for p in entry.postings if p.credit == "owed"))
         self._counts += counts
+        self._caps += uses
 
     def differences(self, status: str, kept: Merge | None) -> Iterable[str]:
         """What differs from the row, and from what the member's status says."""
@@ -565,7 +583,7 @@ class ReplayedMerge:
         elif self._survivor is not None and kept is None:
             yield "its row is missing"
         elif self._survivor is not None and kept is not None:
-            mine = (self._survivor, self._entry, sorted(self._lots), self._owed, self._counts)
+            mine = (self._survivor, self._entry, sorted(self._lots), self._owed, self._counts, self._caps)
             if mine != (kept.survivor, *_carried(kept)):
                 yield f"it says {kept.carried}; the journal says otherwise"
 
@@ -574,7 +592,7 @@ def _carried(merge: Merge) -> tuple[Any, ...]:
     """The lots, debts and counts that a row says were carried; nothing where it cannot be read."""
     try:
         told = carried(merge)
-        return told.entry, sorted(told.lots.values()), told.owed, told.counts
+        return told.entry, sorted(told.lots.values()), told.owed, told.counts, told.caps
     except (TypeError, ValueError, LookupError, AttributeError):
         return ()
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from loyalty.domain.caps import CAP_USE, CapKey
+from loyalty.domain.caps import CAP_USE, USED_CAPS, CapKey
 from loyalty.domain.ids import MemberId, bucket_of
 from loyalty.domain.state import State
 from loyalty.store.parts import Insert, Load, Update, Write, keys, rows_of
@@ -20,6 +20,12 @@ _LOAD = rows_of(
          and c.member_id = k.member_id and c.cap = k.cap and c.over = k.over""",
 )
 
+_LOAD_OF = rows_of(
+    ["c.member_id", "c.cap", "c.over", "c.points"],
+    f"""from {keys(bucket="used_buckets", member_id="used_members")}
+        join cap_use c on c.bucket = k.bucket and c.programme_id = k.programme_id and c.member_id = k.member_id""",
+)
+
 
 def load(wanted: Sequence[CapKey]) -> Load:
     """The use of these caps."""
@@ -32,6 +38,27 @@ def load(wanted: Sequence[CapKey]) -> Load:
             "cap_times": ([one.over for one in wanted], TEXT.array),
         },
     )
+
+
+def load_of(ids: Sequence[MemberId]) -> Load:
+    """All that the members have used of caps."""
+    return Load(
+        _LOAD_OF,
+        {
+            "used_buckets": ([bucket_of(id_) for id_ in ids], SMALLINT.array),
+            "used_members": (list(ids), UUID.array),
+        },
+    )
+
+
+def place_of(rows: Iterable[Sequence[Any]], into: State) -> None:
+    found: dict[MemberId, list[CapKey]] = {}
+    for member_id, cap, over, points in rows:
+        key = CapKey(MemberId(member_id.hex), cap, over)
+        into.put(CAP_USE, key, points)
+        found.setdefault(key.member_id, []).append(key)
+    for id_, keys_ in found.items():
+        into.put(USED_CAPS, id_, tuple(keys_))
 
 
 def place(rows: Iterable[Sequence[Any]], into: State) -> None:

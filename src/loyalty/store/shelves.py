@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from loyalty.domain.adjustments import ADJUSTMENTS
 from loyalty.domain.books import BOOKS
-from loyalty.domain.caps import CAP_USE
+from loyalty.domain.caps import CAP_USE, USED_CAPS
 from loyalty.domain.channels import CHANNELS
 from loyalty.domain.claims import REFERENCES, REPLAYS
 from loyalty.domain.codes import CODE_USE
@@ -269,6 +269,7 @@ _WANTS = (
     _keyed(ABSORBS, merges.load_absorbing, merges.place_absorbing),
     _keyed(HAS_BOUGHT, tiers.load_whether_bought, tiers.place_whether_bought),
     _keyed(CAP_USE, caps.load, caps.place),
+    _keyed(USED_CAPS, caps.load_of, caps.place_of),
     _keyed(CODE_USE, codes.load, codes.place),
     _keyed(TAGS, tags.load, tags.place),
     _want_birthdays,
