@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -120,6 +121,23 @@ async def test_a_refused_command_and_a_dry_run_leave_the_code_as_it_was(shop: Sh
     accepted(await shop.till.post("/v1/redemptions", a_redemption(name, 50), key=None, dry_run="true"))
     assert accepted(await shop.till.post("/v1/members/resolve", {"member": name}, key=None))["id"] == member["id"]
     accepted(await shop.till.post("/v1/redemptions", a_redemption(name, 50)))
+
+
+async def test_guesses_that_come_all_at_once_are_not_more(shop: Shop, phone: Client) -> None:
+    member, desk = await shop.enrols(), shop.client("desk")
+
+    async def at_once(client: Client, codes_: list[str]) -> Counter[str]:
+        bodies = [{"member": {"code": code}} for code in codes_]
+        said = await asyncio.gather(*(client.post("/v1/members/resolve", body, key=None) for body in bodies))
+        return Counter(one.json().get("code", "found") for one in said)
+
+    wrong = await at_once(shop.till, [f"{member['number']}{guess:08}" for guess in range(60)])
+    assert wrong == {"code_not_valid": 5, "too_many_guesses": 55}
+    wrong = await at_once(shop.till, [f"7{card:015}{0:08}" for card in range(60)])
+    assert wrong == {"code_not_valid": 15, "too_many_guesses": 45}
+    good = await shows(phone, member)
+    assert await at_once(desk, [f"{good[:-8]}{guess:08}" for guess in range(4)]) == {"code_not_valid": 4}
+    assert await at_once(desk, [good] * 9) == {"found": 9}, "one after the other"
 
 
 async def test_whoever_guesses_is_slowed_and_nobody_else(shop: Shop, phone: Client, clock: Clock) -> None:

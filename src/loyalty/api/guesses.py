@@ -1,5 +1,9 @@
 """Whoever guesses is slowed: so many wrong codes in a minute, then none is looked at for a while."""
 
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from limits import RateLimitItem, RateLimitItemPerMinute
@@ -7,6 +11,9 @@ from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 
 from loyalty.api.problems import Problem
+from loyalty.domain.refusals import CodeNotValid
+
+_Place = tuple[RateLimitItem, tuple[str, ...]]
 
 OF_A_CLIENT: Final[RateLimitItem] = RateLimitItemPerMinute(20)
 OF_A_CLIENT_FOR_A_CARD: Final[RateLimitItem] = RateLimitItemPerMinute(5)
@@ -21,21 +28,39 @@ class TooManyGuesses(Problem):
 
 
 class Guesses:
-    """The wrong codes of the last minute, by client and card."""
+    """The wrong codes of the last minute, and the codes that are being looked at, by client and card."""
 
     def __init__(self) -> None:
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._looked_at: Counter[_Place] = Counter()
+        self._told = asyncio.Condition()
 
-    async def check(self, client_id: str, card: str) -> None:
-        """Raises TooManyGuesses."""
-        for limit, who in self._limits(client_id, card):
-            if not await self._limiter.test(limit, *who):
-                raise TooManyGuesses
+    @asynccontextmanager
+    async def guess(self, client_id: str, card: str) -> AsyncIterator[None]:
+        """A code is looked at, and counts if that raises CodeNotValid. Raises TooManyGuesses.
 
-    async def count(self, client_id: str, card: str) -> None:
-        """One more was wrong."""
-        for limit, who in self._limits(client_id, card):
-            await self._limiter.hit(limit, *who)
+        No more are looked at at a time than may still be wrong: the others wait, so many at once gain nothing.
+        """
+        places = ((OF_A_CLIENT, (client_id,)), (OF_A_CLIENT_FOR_A_CARD, (client_id, card)))
+        async with self._told:
+            while not all([await self._has_room(place) for place in places]):
+                await self._told.wait()
+            self._looked_at.update(places)
+        try:
+            yield
+        except CodeNotValid:
+            for limit, who in places:
+                await self._limiter.hit(limit, *who)
+            raise
+        finally:
+            async with self._told:
+                self._looked_at -= Counter(places)  # what comes to nothing is forgotten
+                self._told.notify_all()
 
-    def _limits(self, client_id: str, card: str) -> tuple[tuple[RateLimitItem, tuple[str, ...]], ...]:
-        return (OF_A_CLIENT, (client_id,)), (OF_A_CLIENT_FOR_A_CARD, (client_id, card))
+    async def _has_room(self, place: _Place) -> bool:
+        """Whether one more may be looked at now. Raises TooManyGuesses."""
+        limit, who = place
+        left = (await self._limiter.get_window_stats(limit, *who)).remaining
+        if left <= 0:
+            raise TooManyGuesses
+        return left > self._looked_at[place]

@@ -277,9 +277,20 @@ async def _by_code(call: Call, code: str) -> MemberId:
     The retry of a write that was answered is no guess, however long its code is over.
     """
     card, given = code[:-ONE_TIME_DIGITS], code[-ONE_TIME_DIGITS:]
-    programme, client_id, guesses = call.caller.programme, call.caller.client_id, call.service.guesses
-    await guesses.check(client_id, card)
-    now = step_of(wall_clock())
+    wrong = CodeNotValid("The code is wrong, or not shown any more. Scan the one that the app shows now.")
+    async with call.service.guesses.guess(call.caller.client_id, card):
+        found = await _shown(call, card, given)
+        if found is not None:
+            call.codes.append(found)
+            return found[0]
+        if await _kept(call, call.claim) is None:
+            raise wrong
+    raise wrong
+
+
+async def _shown(call: Call, card: str, given: str) -> tuple[MemberId, int] | None:
+    """Whose card shows these digits about now, and of which step they are."""
+    programme, now = call.caller.programme, step_of(wall_clock())
     try:
         member_id = await call.service.resolver.member(programme, Identity(CARD_CHANNEL, CARD_TYPE, card.encode()))
     except MemberNotFound:
@@ -287,11 +298,8 @@ async def _by_code(call: Call, code: str) -> MemberId:
     for step in range(now - STEPS_AROUND, now + STEPS_AROUND + 1):
         good = call.service.sealer.one_time(programme.id, member_id, step)
         if hmac.compare_digest(good, given) and member_id != NOBODY:
-            call.codes.append((member_id, step))
-            return member_id
-    if await _kept(call, call.claim) is None:
-        await guesses.count(client_id, card)
-    raise CodeNotValid("The code is wrong, or not shown any more. Scan the one that the app shows now.")
+            return member_id, step
+    return None
 
 
 def blinded(call: Call, identity: Channelled) -> Identity:
