@@ -277,7 +277,11 @@ async def test_what_contradicts_itself_is_refused_and_changes_nothing(at: Merged
     fourth = await at.shop.enrols()
     await tries(anna, fourth, 409, "member_absorbs")
     await at.merge(fourth, anna)
+    reverse = f"/v1/merges/{at.merges[third['id']]}/reverse"
+    assert refused(await at.desk.post(reverse, WHY), 409, "merge_not_last")["absorbed"] == fourth["id"]
+    await at.unmerge(fourth)
     await at.unmerge(third)
+    await at.merge(fourth, anna)
     await tries(anna, third, 409, "member_absorbs")
     accepted(await at.desk.post(f"/v1/members/{third['id']}/close", {}))
     await tries(third, anna, 409, "member_closed")

@@ -60,6 +60,7 @@ CURABLE = """
     member_not_found
     merge_changed
     merge_not_found
+    merge_not_last
     no_tier_granted
     occurred_at_in_future
     parked_not_found

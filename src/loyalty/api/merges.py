@@ -79,7 +79,8 @@ async def merge(call: Calling, body: MergeBody) -> Response:
 async def reverse(call: Calling, id: str, body: ReverseBody) -> Response:  # noqa: A002 - the path's own word
     """Who was absorbed is itself again: its identities, its tier, and what remains of what it brought.
 
-    What has been spent of that since is gone. A merge is reversed once.
+    What has been spent of that since is gone. A merge is reversed once, and before those into the same survivor that
+    came earlier. The tier of each is what it would be by what counted for it alone.
     """
     programme = call.caller.programme
 

@@ -66,6 +66,7 @@ STATUS_OF_REFUSAL: Mapping[type[Refusal], int] = {
     refusals.TooManyWhatIfs: 409,
     refusals.MemberMerged: 409,
     refusals.MergeChanged: 409,
+    refusals.MergeNotLast: 409,
     refusals.MemberAbsorbs: 409,
     refusals.RulesTooMany: 409,
     refusals.KeyReused: 422,

@@ -130,7 +130,12 @@ class HandedOver(TypedDict):
     counts: NotRequired[Sequence[Sequence[Any]]]
     """Metric, day, amount; missing where points alone were called back."""
     tier: NotRequired[str]
-    """Of a merge, the absorbed member's; of a reversal, the survivor's from before."""
+    """Of a merge, the absorbed member's, which it had `since` then."""
+    since: NotRequired[str]
+    ripe: NotRequired[Sequence[Sequence[Any]]]
+    """Of who gives: metric, day, amount of what ripened there and goes back to where it is pending still."""
+    lapsed: NotRequired[Mapping[str, int]]
+    """Of a reversal: points of lots that lapsed at the survivor, by the absorbed member's lot."""
     caps: NotRequired[Sequence[Sequence[Any]]]
     """What the absorbed member had used of caps: cap, over which time, points. Of a merge and of its reversal."""
 

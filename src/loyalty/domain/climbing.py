@@ -80,6 +80,10 @@ class Climber:
         for above in range(min(highest, len(self.ladder.rungs) - 1), place, -1):
             if self._attains(above, now, day):
                 return self._at(above, now)
+        return self.kept(now)
+
+    def kept(self, now: datetime) -> Tenure:
+        """The same tier, for as long as what is counted by now keeps it."""
         return self.tenure._replace(until=self._next_review(now))
 
     def lost(self, now: datetime, *, was_carried: bool) -> Tenure:
@@ -89,18 +93,31 @@ class Climber:
         if demotes and was_carried and not self.is_carried(now):
             below = range(place - 1, -1, -1)
             return self._at(self._lower(below, lambda rung: self._carries(rung, now)), now)
-        return self.tenure._replace(until=self._next_review(now))
+        return self.kept(now)
 
-    def raised(self, tier: str, now: datetime) -> Tenure:
-        """At that tier at least."""
+    def raised(self, tier: str, since: datetime, now: datetime) -> Tenure:
+        """At that tier at least, as one who has had it `since` then: what it has to keep it by has not begun anew."""
         place = self.ladder.place(tier)
-        return self._at(place, now) if place > self._place else self.tenure._replace(until=self._next_review(now))
+        return (self.at(Tenure(tier, since, None)) if place > self._place else self).kept(now)
 
-    def lowered(self, tier: str, now: datetime) -> Tenure:
-        """Down to that tier, or to what is carried where that is higher."""
-        floor = self.ladder.place(tier)
-        place = next((n for n in range(self._place, floor, -1) if self._carries(n, now)), min(floor, self._place))
-        return self._at(place, now) if place < self._place else self.tenure._replace(until=self._next_review(now))
+    def settled(self, now: datetime) -> "Climber":
+        """The member after every review that is due by now."""
+        climber = self
+        while (due := climber.tenure.until) is not None and due <= now:
+            climber = climber.at(climber.reviewed(due))
+        return climber
+
+    def lived(self, began: datetime, now: datetime) -> Tenure:
+        """What becomes of the tenure between two moments by what is counted: risen bucket by bucket, and reviewed."""
+        ladder = self.ladder._replace(up_steps=Steps.ALL)  # a bucket does not tell how often it was counted into
+        climber = Climber(ladder, self.calendar, self.counts, self.enrolled_at, self.tenure)
+        first = ladder.window.bucket(self.calendar.business_date(began))
+        counted = (pair for name in ladder.metrics for pair in self.counts.get(name, ()))
+        for day in sorted({day for day, amount in counted if amount > 0 and day >= first}):
+            moment = min(max(began, self.calendar.day_start(day)), now)
+            climber = climber.settled(moment)
+            climber = climber.at(climber.gained(moment, day))
+        return self.at(climber.settled(now).tenure).kept(now)
 
     def is_carried(self, now: datetime) -> bool:
         """Whether the window that runs, or the one that ended last, keeps the tier."""
@@ -113,7 +130,7 @@ class Climber:
             return self._at(risen, at)
         kept_until = self._kept_until(self._place, at - INSTANT)
         if kept_until is None or kept_until > at:
-            return self.tenure._replace(until=self._next_review(at))
+            return self.kept(at)
         found = today - timedelta(days=self.ladder.grace_days)
         ends = [found, *self._ends(found, self._end(today))]
         below = range(self._place - 1, -1, -1)

@@ -4,7 +4,7 @@ The absorbed member keeps its journal, its holds and what can be returned or ref
 done, what that leaves is carried on. So every entry stays true of its own member, and a merge can be reversed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from loyalty.domain import tiers
 from loyalty.domain.books import book_of
 from loyalty.domain.calculations import HandedOver
 from loyalty.domain.caps import CapUse, count, used
+from loyalty.domain.climbing import Tenure
 from loyalty.domain.credit import credited, freed, new_lot, repayment
 from loyalty.domain.entries import Because, Birth, Draw, Entry, Kind, Posting, posting
 from loyalty.domain.ids import EntryId, LotId, MemberId
@@ -24,7 +25,7 @@ from loyalty.domain.refusals import MemberMerged
 from loyalty.domain.sliding import end_of
 from loyalty.domain.state import Draft, Shelf, State
 from loyalty.domain.terms import usual_end
-from loyalty.domain.tiers import Count
+from loyalty.domain.tiers import Brought, Count
 
 
 class Carried(NamedTuple):
@@ -38,8 +39,12 @@ class Carried(NamedTuple):
     """What counted towards its tier, by the first day of the bucket."""
     identities: list[str]
     """What it was known by."""
-    tier: str
-    """The survivor's, before."""
+    before: Tenure
+    """What the survivor had earned."""
+    until: datetime | None
+    """When the absorbed member's tier was to be reviewed."""
+    began: datetime | None = None
+    """When the survivor took over."""
     tags: Sequence[str] = ()
     """Those of the absorbed member's that the survivor did not have."""
     caps: Sequence[CapUse] = ()
@@ -60,8 +65,8 @@ class Merge(NamedTuple):
 
 MERGES: Shelf[MemberId, Merge] = Shelf("merge")
 """By the absorbed member."""
-ABSORBS: Shelf[MemberId, bool] = Shelf("whether a member absorbs others")
-"""Whether other members are merged into it now; not a table."""
+ABSORBED: Shelf[MemberId, tuple[MemberId, ...]] = Shelf("who is merged into a member")
+"""The other members who are merged into it now, the last one last; not a table."""
 
 
 def check_not_merged(state: State, member_id: MemberId) -> None:
@@ -76,33 +81,41 @@ def check_not_merged(state: State, member_id: MemberId) -> None:
 def carried(merge: Merge) -> Carried:
     """What the merge has carried so far."""
     stored = orjson.loads(merge.carried)
-    caps = [CapUse(*one) for one in stored.pop("caps", ())]
-    return Carried(counts=tiers.as_counts(stored.pop("counts")), caps=caps, **stored)
+    tier, since, until = stored.pop("before")
+    return Carried(
+        counts=tiers.as_counts(stored.pop("counts")),
+        before=Tenure(tier, datetime.fromisoformat(since), _moment(until)),
+        until=_moment(stored.pop("until")),
+        began=_moment(stored.pop("began")),
+        caps=[CapUse(*one) for one in stored.pop("caps")],
+        **stored,
+    )
 
 
 def as_text(of: Carried) -> str:
     """As its row keeps it."""
-    lists = {"counts": tiers.as_stored(of.counts), "caps": [list(one) for one in of.caps]}
+    counts, caps = tiers.as_stored(of.counts), [list(one) for one in of.caps]
+    lists = {"counts": counts, "caps": caps, "before": list(of.before)}
     return orjson.dumps({**of._asdict(), **lists}).decode()
 
 
 def carry_on(
-    draft: Draft, merge: Merge, *, because: Because, business_date: date, tier: str | None = None
+    draft: Draft, merge: Merge, *, because: Because, business_date: date, brought: Brought | None = None
 ) -> list[Entry]:
     """What the absorbed member has becomes the survivor's: points in lots with their dates, debts, counts.
 
     An entry for each, of one fact; none where there is nothing and it is not the merge itself, whose absorbed member
-    had this `tier`. Everything of both members is known.
+    has `brought` its tier. Everything of both members is known.
     """
     absorbed, survivor = merge.absorbed, merge.survivor
     wallets = draft.programme.wallets
     lots = [lot for wallet in wallets for lot in all_open(draft, absorbed, wallet)]
     owed = {wallet: debt for wallet in wallets if (debt := book_of(draft, absorbed, wallet).owed)}
     counts = _counts_of(draft, absorbed)
-    if tier is None and not lots and not owed and not counts:
+    if brought is None and not lots and not owed and not counts:
         return []
     told = HandedOver(counts=tiers.as_stored(counts))
-    uses = [] if tier is None else used(draft, absorbed, business_date)
+    uses = [] if brought is None else used(draft, absorbed, business_date)
     if uses:
         told["caps"] = [list(one) for one in uses]
     giving = write_entry(
@@ -120,15 +133,16 @@ def carry_on(
         calculation={**told, "to": survivor},
     )
     tiers.hand_over(draft, absorbed, counts, entry_id=giving.id)
-    if tier is not None:
-        told["tier"] = tier
+    if brought is not None:
+        told["tier"], told["since"] = brought.tier, brought.since.isoformat()
     taking, now_theirs = _receive(draft, merge, giving, lots, owed, told)
-    tiers.take_over(draft, survivor, counts, tier=tier, entry_id=taking.id)
+    tiers.take_over(draft, survivor, counts, brought=brought, entry_id=taking.id)
     count(draft, survivor, uses)
     before = carried(merge)
     after = before._replace(
         lots={**before.lots, **now_theirs},
-        entry=before.entry if tier is None else giving.id,
+        entry=before.entry if brought is None else giving.id,
+        began=before.began if brought is None else taking.effective_at,
         owed={w: before.owed.get(w, 0) + owed.get(w, 0) for w in {**before.owed, **owed}},
         counts=[*before.counts, *counts],
         caps=[*before.caps, *uses],
@@ -146,10 +160,69 @@ def recall(draft: Draft, merge: Merge, of: Iterable[LotId], *, because: Because,
     return list(_bring_back(draft, merge, back, {}, because=because, business_date=business_date, more=HandedOver()))
 
 
+def lend(
+    draft: Draft, merge: Merge, points: Mapping[str, int], *, because: Because, business_date: date
+) -> list[Entry]:
+    """Of the survivor's own points what the absorbed member lacks, by wallet and as far as there are any."""
+    absorbed, survivor = merge.absorbed, merge.survivor
+    lent = [draw for name, most in points.items() for draw in _spare(draft, survivor, name, most)]
+    if not lent:
+        return []
+    lots = {lot.id: lot for lot in _lots(draft, (draw.lot_id for draw in lent))}
+    giving = write_entry(
+        draft,
+        survivor,
+        Kind.UNMERGE,
+        occurred_at=draft.moment.occurred_at,
+        accounting_date=business_date,
+        because=because,
+        postings=[
+            posting(d.wallet, debit="available", credit="transferred", points=d.points, funder=lots[d.lot_id].funder)
+            for d in lent
+        ],
+        draws=lent,
+        calculation=HandedOver(to=absorbed),
+    )
+    id_ = EntryId(draft.mint.next(absorbed))
+    births = [open_lot(draft, _copy(draft, absorbed, id_, lots[draw.lot_id], draw)) for draw in lent]
+    taking = write_entry(
+        draft,
+        absorbed,
+        Kind.UNMERGE,
+        id_=id_,
+        occurred_at=draft.moment.occurred_at,
+        accounting_date=business_date,
+        because=because,
+        postings=[
+            posting(one.wallet, debit="transferred", credit="available", points=one.points, funder=one.funder)
+            for one in births
+        ],
+        births=births,
+        calculation=HandedOver(of=giving.id),
+    )
+    return [giving, taking]
+
+
+def lapsed_since(draft: Draft, merge: Merge) -> dict[LotId, int]:
+    """Points that lapsed at the survivor, by the lot of the absorbed member's that they were of."""
+    found: dict[LotId, int] = {}
+    for new, old in carried(merge).lots.items():
+        lot = draft.get(LOTS, new)
+        if lot is not None and lot.lapsed:
+            found[old] = found.get(old, 0) + lot.lapsed
+    return found
+
+
 def part(draft: Draft, merge: Merge, *, because: Because, business_date: date) -> list[Entry]:
     """The merge is reversed: what remains of what was carried is the absorbed member's again, and what it owed."""
     what = carried(merge)
-    more = HandedOver(counts=tiers.as_stored(what.counts), tier=what.tier)
+    assert what.began is not None, "it began with the merge"
+    more = HandedOver(counts=tiers.as_stored(what.counts))
+    lapsed = lapsed_since(draft, merge)
+    for lot in _lots(draft, lapsed):
+        draft.put(LOTS, lot.id, lot._replace(lapsed=lot.lapsed + lapsed[lot.id]))
+    if lapsed:
+        more["lapsed"] = {str(lot_id): points for lot_id, points in lapsed.items()}
     if what.caps:
         more["caps"] = [list(one) for one in what.caps]
     giving, taking = _bring_back(
@@ -162,8 +235,8 @@ def part(draft: Draft, merge: Merge, *, because: Because, business_date: date) -
         more=more,
     )
     count(draft, merge.survivor, what.caps, sign=-1)
-    tiers.part_with(draft, merge.survivor, what.counts, tier=what.tier, entry_id=giving.id)
-    tiers.resume(draft, merge.absorbed, what.counts, entry_id=taking.id)
+    tiers.part_with(draft, merge.survivor, what.counts, before=what.before, began=what.began, entry_id=giving.id)
+    tiers.resume(draft, merge.absorbed, what.counts, until=what.until, entry_id=taking.id)
     return [giving, taking]
 
 
@@ -223,7 +296,12 @@ def _bring_back(
     """From the survivor back to the absorbed member: what remains of the lots, and what was owed."""
     theirs = [lot for lot in _lots(draft, lots) if lot.remaining]
     postings = _between(theirs, credit="transferred")
+    ripened = _ripened(draft, lots, theirs)
     draws = [draw for lot in theirs for draw in take(draft, [lot], lot.remaining)]
+    told = HandedOver(to=merge.absorbed, **more)
+    if ripened:
+        told["ripe"] = tiers.as_stored(ripened)
+        tiers.keep_counts(draft, merge.survivor, (one._replace(amount=-one.amount) for one in ripened))
     id_ = EntryId(draft.mint.next(merge.survivor))
     births, made_good = _made_good(draft, merge, id_, owed)
     giving = write_entry(
@@ -237,7 +315,7 @@ def _bring_back(
         postings=[*postings, *made_good],
         draws=draws,
         births=births,
-        calculation=HandedOver(to=merge.absorbed, **more),
+        calculation=told,
     )
     back: list[Draw] = [put_back(draft, lots[draw.lot_id], draw.points) for draw in giving.draws]
     returned = credited(draft, back)
@@ -262,6 +340,25 @@ def _bring_back(
         calculation=HandedOver(of=giving.id, **more),
     )
     return giving, taking
+
+
+def _ripened(draft: Draft, lots: Mapping[LotId, LotId], theirs: Iterable[Lot]) -> list[Count]:
+    """What ripened at the survivor, and counted there, of lots that are pending still where they go back to."""
+    found = []
+    for lot in theirs:
+        before = draft.get(LOTS, lots[lot.id])
+        if before is not None and before.state == LotState.PENDING and lot.state == LotState.AVAILABLE:
+            assert before.matures_at is not None, "what is pending matures"
+            day = draft.programme.calendar.business_date(before.matures_at)
+            ripe = posting(lot.wallet, debit="pending", credit="available", points=lot.remaining)
+            found += tiers.counts_of_ripe(draft.programme.ladder, day=day, postings=[ripe])
+    return list(tiers.buckets(draft.programme.ladder, found))
+
+
+def _spare(draft: Draft, member_id: MemberId, wallet: str, points: int) -> list[Draw]:
+    """So many available points of a wallet, or as many as there are, in draw order."""
+    lots = in_draw_order(draft, member_id, wallet)
+    return take(draft, lots, min(points, sum(lot.remaining for lot in lots)))
 
 
 def _made_good(
@@ -310,6 +407,10 @@ def _copy(draft: Draft, survivor: MemberId, entry_id: EntryId, lot: Lot, draw: D
 def _between(lots: Sequence[Lot], *, credit: str) -> list[Posting]:
     """What remains of the lots leaves them, as one posting for each wallet, state and funder."""
     return [p for state in LotState for p in moved([x for x in lots if x.state == state], debit=state, credit=credit)]
+
+
+def _moment(stored: str | None) -> datetime | None:
+    return None if stored is None else datetime.fromisoformat(stored)
 
 
 def _lots(draft: Draft, ids: Iterable[LotId]) -> list[Lot]:

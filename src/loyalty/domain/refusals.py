@@ -166,6 +166,12 @@ class MergeChanged(Conflict):
     curable = True
 
 
+class MergeNotLast(Conflict):
+    code = "merge_not_last"
+    title = "Another merge came later"
+    curable = True
+
+
 class MemberAbsorbs(Conflict):
     code = "member_absorbs"
     title = "Others were merged into the member"

@@ -16,12 +16,13 @@ from loyalty.domain.credit import credited, freed, repayment
 from loyalty.domain.earning import Earned, Facts, Order, earned, facts_of, rules_of
 from loyalty.domain.entries import Draw, Entry, Posting, posting
 from loyalty.domain.holds import give_back, parted
+from loyalty.domain.ids import LotId
 from loyalty.domain.lots import LOTS, Lot, LotState, in_draw_order, take
 from loyalty.domain.programme import Programme, Shortfall
 from loyalty.domain.refusals import ExceedsPurchase, LineUnknown, NotAPurchase, PurchaseReassigned, ReturnReserved
 from loyalty.domain.reversals import REVERSALS, Done, counted, reverse, reversed_of
 from loyalty.domain.rules import RuleSet
-from loyalty.domain.state import Draft
+from loyalty.domain.state import Draft, Shelf
 
 MOST_MOVES: Final = 16
 """How often a purchase can be reassigned."""
@@ -72,6 +73,10 @@ class Plan(NamedTuple):
     def amount(self) -> int:
         """Minor units that come back."""
         return sum(line.amount for line in self.lines)
+
+
+LAPSED_ELSEWHERE: Shelf[LotId, int] = Shelf("points of a lot that lapsed at another member")
+"""To whom its points have gone; not a table."""
 
 
 class Taken(NamedTuple):
@@ -131,7 +136,7 @@ def planned(
     gone = done.get("points", {})
     lapsed: dict[str, int] = {}
     for lot in own_lots(draft, sale):
-        lapsed[lot.wallet] = lapsed.get(lot.wallet, 0) + lot.lapsed
+        lapsed[lot.wallet] = lapsed.get(lot.wallet, 0) + lot.lapsed + (draft.get(LAPSED_ELSEWHERE, lot.id) or 0)
     return Plan(lines, {name: max(0, all_ - gone.get(name, 0) - lapsed.get(name, 0)) for name, all_ in due.items()})
 
 

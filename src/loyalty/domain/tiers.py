@@ -63,6 +63,13 @@ class Count(NamedTuple):
     amount: int
 
 
+class Brought(NamedTuple):
+    """The tier of who is merged into another."""
+
+    tier: str
+    since: datetime
+
+
 # --- what counts ---------------------------------------------------------------------------------------------
 
 
@@ -215,40 +222,41 @@ def hand_over(draft: Draft, member_id: MemberId, counts: Sequence[Count], *, ent
 
 
 def take_over(
-    draft: Draft, member_id: MemberId, counts: Sequence[Count], *, tier: str | None, entry_id: EntryId
+    draft: Draft, member_id: MemberId, counts: Sequence[Count], *, brought: Brought | None, entry_id: EntryId
 ) -> None:
-    """What counted for the other counts for the member, who has its `tier` at least."""
+    """What counted for the other counts for the member, who has the tier that was `brought` at least."""
     member = existing(draft, member_id)
     was_carried = _climber(draft, member).is_carried(member.effective_at)
     keep_counts(draft, member_id, counts)
     climber = _climber(draft, member)
-    tenure = taken_over(climber, counts, now=member.effective_at, tier=tier, was_carried=was_carried)
+    tenure = taken_over(climber, counts, now=member.effective_at, brought=brought, was_carried=was_carried)
     _settle_on(draft, member, climber, tenure, at=member.effective_at, entry_id=entry_id)
 
 
-def part_with(draft: Draft, member_id: MemberId, counts: Sequence[Count], *, tier: str, entry_id: EntryId) -> None:
-    """What counted for another counts for the member no more, who had this `tier` before."""
+def part_with(
+    draft: Draft,
+    member_id: MemberId,
+    counts: Sequence[Count],
+    *,
+    before: Tenure,
+    began: datetime,
+    entry_id: EntryId,
+) -> None:
+    """What counted for another counts for the member no more, who was there `before` that `began`."""
     keep_counts(draft, member_id, (one._replace(amount=-one.amount) for one in counts))
     member = existing(draft, member_id)
-    climber = _climber(draft, member)
-    _settle_on(
-        draft, member, climber, climber.lowered(tier, member.effective_at), at=member.effective_at, entry_id=entry_id
-    )
+    climber, now = _climber(draft, member), member.effective_at
+    _settle_on(draft, member, climber, parted(climber, before, began=began, now=now), at=now, entry_id=entry_id)
 
 
-def resume(draft: Draft, member_id: MemberId, counts: Sequence[Count], *, entry_id: EntryId) -> None:
-    """What counted for the member counts for it again."""
+def resume(
+    draft: Draft, member_id: MemberId, counts: Sequence[Count], *, until: datetime | None, entry_id: EntryId
+) -> None:
+    """What counted for the member counts for it again, whose tier was to be reviewed then."""
     keep_counts(draft, member_id, counts)
     member = existing(draft, member_id)
-    climber = _climber(draft, member)
-    _settle_on(
-        draft,
-        member,
-        climber,
-        resumed(climber, counts, now=member.effective_at),
-        at=member.effective_at,
-        entry_id=entry_id,
-    )
+    climber, now = _climber(draft, member), member.effective_at
+    _settle_on(draft, member, climber, resumed(climber, counts, until=until, now=now), at=now, entry_id=entry_id)
 
 
 def handed_over(climber: Climber) -> Tenure:
@@ -257,19 +265,29 @@ def handed_over(climber: Climber) -> Tenure:
 
 
 def taken_over(
-    climber: Climber, counts: Sequence[Count], *, now: datetime, tier: str | None, was_carried: bool
+    climber: Climber, counts: Sequence[Count], *, now: datetime, brought: Brought | None, was_carried: bool
 ) -> Tenure:
-    """The tenure of who has taken over what counted for another, of that `tier`; or what came of it later."""
-    if tier is None and sum(one.amount for one in counts) < 0:
+    """The tenure of who has taken over what counted for another, and its tier; or what came of it later."""
+    if brought is None and sum(one.amount for one in counts) < 0:
         return climber.lost(now, was_carried=was_carried)
-    tenure = climber.gained(now, min(one.day for one in counts)) if counts else climber.tenure
-    return tenure if tier is None else climber.at(tenure).raised(tier, now)
+    if brought is not None:
+        climber = climber.at(climber.raised(*brought, now))
+    return climber.gained(now, min(one.day for one in counts)) if counts else climber.tenure
 
 
-def resumed(climber: Climber, counts: Sequence[Count], *, now: datetime) -> Tenure:
-    """The tenure of who is itself again."""
-    day = min((one.day for one in counts), default=climber.calendar.business_date(now))
-    return climber.gained(now, day)
+def parted(climber: Climber, before: Tenure, *, began: datetime, now: datetime) -> Tenure:
+    """The tenure of who has parted with another: as if that had never `began`, but no higher than it was with them."""
+    together, ladder = climber.tenure, climber.ladder
+    alone = climber.at(before).lived(began, now)
+    if ladder.place(alone.tier) < ladder.place(together.tier):
+        return alone
+    return climber.at(together._replace(since=max(alone.since, together.since))).kept(now)
+
+
+def resumed(climber: Climber, counts: Sequence[Count], *, until: datetime | None, now: datetime) -> Tenure:
+    """The tenure of who is itself again: reviewed since, and fallen by what came back since, where that demotes."""
+    climber = climber.at(climber.tenure._replace(until=until)).settled(now)
+    return climber.lost(now, was_carried=any(one.amount < 0 for one in counts))
 
 
 def kept_metrics(ladder: Ladder) -> tuple[str, ...]:

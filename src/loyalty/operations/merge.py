@@ -14,13 +14,15 @@ from loyalty.domain.ladder import EVER
 from loyalty.domain.lots import EVERYTHING, LOTS, OPEN_LOTS
 from loyalty.domain.members import MEMBERS, Status, existing, who_may_spend
 from loyalty.domain.merges import (
-    ABSORBS,
+    ABSORBED,
     MERGES,
     Carried,
     Merge,
     as_text,
     carried,
     carry_on,
+    lapsed_since,
+    lend,
     part,
     recall,
 )
@@ -30,12 +32,16 @@ from loyalty.domain.refusals import (
     MemberClosed,
     MergeChanged,
     MergeNotFound,
+    MergeNotLast,
+    Refusal,
     SameMember,
 )
+from loyalty.domain.reservations import open_plans
+from loyalty.domain.returns import LAPSED_ELSEWHERE, own_lots, planned
 from loyalty.domain.settle import settle
 from loyalty.domain.state import Draft, Need
 from loyalty.domain.tags import TAGS, set_tags, tags_of
-from loyalty.domain.tiers import COUNTS, climber_of
+from loyalty.domain.tiers import COUNTS, Brought, climber_of
 from loyalty.operations.codes import ByCode
 from loyalty.operations.command import Command, Receipt, serves_merged
 from loyalty.operations.hold import Capture
@@ -62,7 +68,7 @@ class MergeInto(NamedTuple):
     def needs(self) -> tuple[Need, ...]:
         return (
             *_needs(self.absorbed, self.survivor, self.wallets),
-            Need(ABSORBS, self.absorbed),
+            *(Need(ABSORBED, id_) for id_ in (self.absorbed, self.survivor)),
             Need(IDENTITIES_OF, self.absorbed),
             Need(IDENTITIES_OF, self.survivor),
             Need(TAGS, self.absorbed),
@@ -79,20 +85,23 @@ class MergeInto(NamedTuple):
         if self.absorbed == self.survivor:
             raise SameMember("A member cannot be merged into itself.")
         absorbed = who_may_spend(draft, self.absorbed)
-        if draft.get(ABSORBS, self.absorbed):
+        if draft.get(ABSORBED, self.absorbed):
             raise MemberAbsorbs("Others were merged into the member: it can only be the survivor.")
         moving = self._take_identities(draft)
         added = self._take_tags(draft)
-        earned = climber_of(draft, draft.programme, existing(draft, self.survivor)).tenure.tier
+        before, theirs = (
+            climber_of(draft, draft.programme, existing(draft, id_)).tenure for id_ in (self.survivor, self.absorbed)
+        )
         merge = Merge(
             self.absorbed,
             self.survivor,
             draft.moment.recorded_at,
-            as_text(Carried({}, {}, [], [one.id for one in moving], earned, added)),
+            as_text(Carried({}, {}, [], [one.id for one in moving], before, theirs.until, tags=added)),
         )
-        entries = carry_on(draft, merge, because=self.because, business_date=self.business_date, tier=absorbed.tier)
+        brought = Brought(absorbed.tier, absorbed.tier_since)
+        entries = carry_on(draft, merge, because=self.because, business_date=self.business_date, brought=brought)
         draft.put(MEMBERS, self.absorbed, existing(draft, self.absorbed)._replace(status=Status.MERGED.value))
-        draft.put(ABSORBS, self.survivor, True)
+        draft.put(ABSORBED, self.survivor, (*(draft.get(ABSORBED, self.survivor) or ()), self.absorbed))
         tell(draft, self.absorbed, EventType.STATUS_CHANGED)
         return Receipt(self.survivor, tuple(reversed(entries)), existing(draft, self.survivor))
 
@@ -146,14 +155,20 @@ class Unmerge(NamedTuple):
             Need(IDENTITIES_OF, self.merge.survivor),
             Need(IDENTITIES_OF, self.merge.absorbed),
             Need(TAGS, self.merge.survivor),
+            Need(ABSORBED, self.merge.survivor),
         )
 
     def decide(self, draft: Draft, at: datetime) -> Receipt:
         """The absorbed member is itself again, with what remains of what it brought. What was spent of it is gone.
 
-        Raises MergeNotFound, MergeChanged, MemberClosed where the survivor has left. `said` is the member.
+        Raises MergeNotFound, MergeChanged, MergeNotLast, MemberClosed where the survivor has left. `said` is who was
+        absorbed.
         """
         merge = in_force(draft, self.merge)
+        *earlier, last = draft.get(ABSORBED, merge.survivor) or (merge.absorbed,)
+        if last != merge.absorbed:
+            raise MergeNotLast("Another member was merged into the survivor later; reverse that first.", absorbed=last)
+        draft.put(ABSORBED, merge.survivor, tuple(earlier))
         if existing(draft, merge.survivor).status == Status.CLOSED:
             raise MemberClosed("The survivor has closed its account.")
         brought = set(carried(merge).identities)
@@ -206,6 +221,9 @@ class Through(NamedTuple):
         settle(draft, merge.absorbed, at)  # what came back may have ripened meanwhile
         status = existing(draft, merge.survivor).status
         _put_status(draft, merge.absorbed, status)
+        for lot_id, points in lapsed_since(draft, merge).items():
+            draft.put(LAPSED_ELSEWHERE, lot_id, points)
+        called += lend(draft, merge, self._lacking(draft), because=because, business_date=self.business_date)
         receipt = self.asked.decide(draft, at)
         settle(draft, merge.absorbed, at)
         _put_status(draft, merge.absorbed, Status.MERGED)
@@ -215,6 +233,21 @@ class Through(NamedTuple):
             went += [] if gone is None else [gone]
         went += carry_on(draft, merge, because=because, business_date=self.business_date)
         return receipt._replace(entries=(*receipt.entries, *called, *went))
+
+    def _lacking(self, draft: Draft) -> dict[str, int]:
+        """Points by wallet that a purchase's own lots do not have any more of what it is to give back."""
+        asked = self.asked.asked if isinstance(self.asked, ByCode | Cure) else self.asked
+        if not isinstance(asked, Return | Reserve | Reassign):
+            return {}
+        lines = None if isinstance(asked, Reassign) else asked.lines
+        try:
+            plan = planned(draft, asked.purchase, lines, reserved=open_plans(draft, asked.purchase))
+        except Refusal:
+            return {}  # the command says so itself, after what it looks at first
+        had: dict[str, int] = {}
+        for lot in own_lots(draft, asked.purchase):
+            had[lot.wallet] = had.get(lot.wallet, 0) + lot.remaining
+        return {name: max(0, wanted - had.get(name, 0)) for name, wanted in plan.points.items()}
 
 
 def through(asked: Command, merge: Merge, *, wallets: tuple[str, ...], business_date: date) -> Through:

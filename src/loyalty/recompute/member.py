@@ -388,6 +388,8 @@ class Replay:
             self._merged.carry(stored["to"], entry, as_counts(stored["counts"]), uses)
         elif entry.kind == Kind.UNMERGE and "of" in stored and "counts" in stored:
             self._merged = ReplayedMerge()
+            for lot_id, points in stored.get("lapsed", {}).items():
+                self._lots[LotId(lot_id)].lapsed += points
         else:
             for cap, over, points in uses:
                 more = points if entry.kind == Kind.MERGE else -points

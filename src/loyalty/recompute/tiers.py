@@ -13,6 +13,7 @@ from loyalty.domain.ladder import NET_SPEND
 from loyalty.domain.programme import Programme
 from loyalty.domain.returns import bought_on
 from loyalty.domain.tiers import (
+    Brought,
     Count,
     TierGrant,
     as_counts,
@@ -22,6 +23,7 @@ from loyalty.domain.tiers import (
     handed_over,
     in_force,
     judged_by,
+    parted,
     resumed,
     taken_over,
     with_count,
@@ -41,6 +43,10 @@ class ReplayedTiers:
         self._grant: TierGrant | None = None
         self._is_granted = False
         self._steps: list[_Step] = []
+        self._before: list[tuple[Tenure, datetime]] = []
+        """What it had when others were merged into it, and when that was: the last merge is reversed first."""
+        self._own: Tenure | None = None
+        """What it had when it was merged into another."""
 
     @property
     def tier(self) -> str:
@@ -88,22 +94,29 @@ class ReplayedTiers:
     def merge(self, entry: Entry) -> None:
         """Either side of a merge, of its reversal, or of what was carried on or called back between."""
         stored = read(entry, HandedOver)
+        self._keep(one._replace(amount=-one.amount) for one in as_counts(stored.get("ripe", ())))
         if "counts" not in stored:
             return  # called back for a moment: points alone
         counts, gives, now = as_counts(stored["counts"]), "to" in stored, entry.effective_at
         if entry.kind == Kind.MERGE and gives:
             self._keep(one._replace(amount=-one.amount) for one in counts)
+            self._own = self._own or self._earned
             earned = handed_over(self._climber())
         elif entry.kind == Kind.MERGE:
-            was_carried = self._climber().is_carried(now)
+            was_carried, brought = self._climber().is_carried(now), None
+            if "since" in stored:
+                brought = Brought(stored["tier"], datetime.fromisoformat(stored["since"]))
+                self._before.append((self._earned, now))
             self._keep(counts)
-            earned = taken_over(self._climber(), counts, now=now, tier=stored.get("tier"), was_carried=was_carried)
+            earned = taken_over(self._climber(), counts, now=now, brought=brought, was_carried=was_carried)
         elif gives:
             self._keep(one._replace(amount=-one.amount) for one in counts)
-            earned = self._climber().lowered(stored["tier"], now)
+            before, began = self._before.pop()
+            earned = parted(self._climber(), before, began=began, now=now)
         else:
             self._keep(counts)
-            earned = resumed(self._climber(), counts, now=now)
+            until, self._own = None if self._own is None else self._own.until, None
+            earned = resumed(self._climber(), counts, until=until, now=now)
         self._settle_on(earned, at=now, entry_id=entry.id)
 
     def differences(self) -> Iterable[tuple[str, str, str]]:

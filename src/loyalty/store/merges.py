@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from loyalty.domain.entries import Kind
 from loyalty.domain.ids import EntryId, MemberId, bucket_of
 from loyalty.domain.members import Status
-from loyalty.domain.merges import ABSORBS, MERGES, Merge, carried
+from loyalty.domain.merges import ABSORBED, MERGES, Merge, carried
 from loyalty.domain.state import State
 from loyalty.store import journal
 from loyalty.store.parts import Insert, Load, Update, Write, keys, look_up, rows_of
@@ -30,16 +30,15 @@ _LOAD_IN_FORCE = rows_of(
          and m.status = '{Status.MERGED}'
         join merge g on g.bucket = k.bucket and g.programme_id = k.programme_id and g.member_id = k.member_id""",
 )
-_LOAD_ABSORBING = rows_of(
-    ["k.member_id"],
+_LOAD_ABSORBED = rows_of(
+    ["k.member_id", "found.merged_at", "found.member_id"],
     # Member by member, each by the index: no bucket says where those who were merged into a member lie.
     f"""from {keys(member_id="absorbing_members")}
         cross join lateral (
-              select from merge g
+              select g.member_id, g.merged_at from merge g
                 join member m on m.bucket = g.bucket and m.programme_id = g.programme_id and m.id = g.member_id
                  and m.status = '{Status.MERGED}'
-               where g.programme_id = k.programme_id and g.survivor_id = k.member_id
-               limit 1) found""",
+               where g.programme_id = k.programme_id and g.survivor_id = k.member_id) found""",  # noqa: S608 - only our own constants
 )
 
 
@@ -60,14 +59,15 @@ def place(rows: Iterable[Sequence[Any]], into: State) -> None:
         into.put(MERGES, found.absorbed, found)
 
 
-def load_absorbing(ids: Sequence[MemberId]) -> Load:
-    """Which of the members others are merged into."""
-    return Load(_LOAD_ABSORBING, {"absorbing_members": (list(ids), UUID.array)})
+def load_absorbed(ids: Sequence[MemberId]) -> Load:
+    """Who is merged into the members."""
+    return Load(_LOAD_ABSORBED, {"absorbing_members": (list(ids), UUID.array)})
 
 
-def place_absorbing(rows: Iterable[Sequence[Any]], into: State) -> None:
-    for (member_id,) in rows:
-        into.put(ABSORBS, MemberId(member_id.hex), True)
+def place_absorbed(rows: Iterable[Sequence[Any]], into: State) -> None:
+    for survivor, _, absorbed in sorted(map(tuple, rows)):
+        id_ = MemberId(survivor.hex)
+        into.put(ABSORBED, id_, (*(into.get(ABSORBED, id_) or ()), MemberId(absorbed.hex)))
 
 
 def write(new: Sequence[Merge], changed: Sequence[Merge]) -> Iterable[Write]:

@@ -23,7 +23,7 @@ from loyalty.domain.identities import IDENTITIES, IDENTITIES_OF
 from loyalty.domain.ids import MemberId
 from loyalty.domain.lots import EVERYTHING, LOTS, OPEN_LOTS, UNSEEN_DUE, LotState
 from loyalty.domain.members import MEMBERS, Member, Status
-from loyalty.domain.merges import ABSORBS, MERGES
+from loyalty.domain.merges import ABSORBED, MERGES
 from loyalty.domain.parked import PARKED, WAITING_FOR
 from loyalty.domain.persons import BIRTHDAYS, Consent, Person
 from loyalty.domain.programme import Programme
@@ -266,7 +266,7 @@ _WANTS = (
     _want_counts,
     _want_grants,
     _want_merges,
-    _keyed(ABSORBS, merges.load_absorbing, merges.place_absorbing),
+    _keyed(ABSORBED, merges.load_absorbed, merges.place_absorbed),
     _keyed(HAS_BOUGHT, tiers.load_whether_bought, tiers.place_whether_bought),
     _keyed(CAP_USE, caps.load, caps.place),
     _keyed(USED_CAPS, caps.load_of, caps.place_of),
