@@ -35,7 +35,7 @@ class Years:
         self.desk = shop.client("desk")
         self._owner = owner
 
-    async def until(self, day: str) -> None:
+    async def until(self, day: str, *, settling: bool = True) -> None:
         """It is noon of that day, and what is due by then is done."""
         now = datetime.fromisoformat(f"{day}T12:00:00+08:00")
         change = (
@@ -46,7 +46,8 @@ class Years:
             await connection.execute(text(change), asked)
         self.shop.programme = self.shop.programme._replace(fixed_now=now)
         self.service.keys.forget()
-        await settle_due(self.service.database, self.service.lanes, self.shop.programme)
+        if settling:
+            await settle_due(self.service.database, self.service.lanes, self.shop.programme)
 
     async def enrol(self, count: int) -> list[dict[str, Any]]:
         return [await self.shop.enrols() for _ in range(count)]
@@ -178,6 +179,34 @@ async def test_a_return_after_a_merge_finds_the_survivors_points(years: Any, how
         assert told[0][name] == told[1][name], name
     assert await at.shop.balance(anna) == await at.shop.balance(apart)
     await at.reverse(merge)
+
+
+async def test_a_review_that_nobody_has_done_yet_is_part_of_what_a_channel_is_compared_with(years: Any) -> None:
+    at = await years(ladder=Ladder(RUNGS))
+    channel = at.shop.client("admin")
+    accepted(await channel.post("/v1/channels", {"name": "tmall", "adapter": "tmall", "secret": "what it signs with"}))
+    ouid = {"type": "ouid", "value": "t-1"}
+    member = await at.shop.enrols(identities=[{"channel": "tmall", **ouid}])
+    await at.shop.sells(member, 6_000_00)
+    await at.until("2026-03-15", settling=False)
+    for day, points, tier in (("2025-12-31", 6_000, "gold"), ("2026-02-10", 0, "member")):
+        copy = {"identity": ouid, "as_of": f"{day}T12:00:00+08:00", "points": points, "tier": tier}
+        [said] = accepted(await channel.post("/v1/channels/tmall/drift", {"copies": [copy]}))["results"]
+        assert said["body"]["verdict"] != "differs", said
+
+
+async def test_a_difference_of_somebody_who_is_merged_is_settled(years: Any) -> None:
+    at = await years()
+    channel = at.shop.client("admin")
+    accepted(await channel.post("/v1/channels", {"name": "tmall", "adapter": "tmall", "secret": "what it signs with"}))
+    ouid = {"type": "ouid", "value": "t-1"}
+    twice = await at.shop.enrols(identities=[{"channel": "tmall", **ouid}])
+    copy = {"identity": ouid, "as_of": BEGIN.isoformat(), "points": 7}
+    accepted(await channel.post("/v1/channels/tmall/drift", {"copies": [copy]}))
+    assert len(accepted(await channel.get("/v1/channels/tmall/drift"))["items"]) == 1
+    [anna] = await at.enrol(1)
+    await at.merge(twice, anna)
+    assert accepted(await channel.get("/v1/channels/tmall/drift"))["items"] == []
 
 
 @pytest.mark.parametrize("parted", [False, True])

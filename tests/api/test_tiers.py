@@ -133,6 +133,34 @@ async def test_a_sweep_tries_once_whose_settling_fails_and_ends_when_all_do(
     assert len(asked) == len(set(asked)) == tried
 
 
+async def test_a_tier_that_was_given_is_kept_by_nothing_that_is_missing(a_shop: ShopFactory) -> None:
+    shop = await a_shop(fixed_now=NOON, ladder=Ladder(RUNGS))
+    member, desk = await shop.enrols(), shop.client("desk")
+    path = f"/v1/members/{member['id']}/tier"
+    await shop.sells(member, 120_000)
+    assert accepted(await shop.till.get(path))["stay"]["through"] == "2027-12-31"
+    accepted(await desk.post(f"{path}-grants", {**WHY, "tier": "gold"}))
+    given = accepted(await shop.till.get(path))
+    assert (given["tier"], given["valid_through"], given["stay"], given["next"]) == ("gold", None, None, None)
+    accepted(await desk.post(f"{path}-grants", {**WHY, "tier": "silver"}))
+    assert accepted(await shop.till.get(path))["stay"] is not None, "it is earned, too"
+    accepted(await desk.post(f"{path}-grants", {**WHY, "tier": "member", "locked": True}))
+    locked = accepted(await shop.till.get(path))
+    assert (locked["tier"], locked["stay"], locked["next"]) == ("member", None, None)
+
+
+async def test_a_score_beyond_all_bounds_is_as_good_as_the_highest(a_shop: ShopFactory) -> None:
+    rungs = (Rung("member", 0), Rung("silver", 10**15))
+    shop = await a_shop(fixed_now=NOON, ladder=Ladder(rungs, metric=(("net_spend", 1_000_000),)))
+    member = await shop.enrols()
+    lines = [
+        {"line_id": str(number), "sku": "S", "category": "c", "quantity": 1, "amount": 10**12} for number in range(20)
+    ]
+    await shop.sells(member, 0, lines=lines)
+    shown = accepted(await shop.till.get(f"/v1/members/{member['id']}/tier"))
+    assert (shown["tier"], shown["score"]) == ("silver", 2**53 - 1)
+
+
 async def test_the_ladder_is_told_in_the_words_of_the_settings(a_shop: ShopFactory) -> None:
     plain = await a_shop(ladder=Ladder(RUNGS))
     assert accepted(await plain.till.get("/v1/tiers")) == {

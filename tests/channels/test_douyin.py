@@ -1,9 +1,11 @@
 """Douyin: a join that is answered with points, level and whether they are new; "retry" and "final" codes."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
+import pytest
 
 from tests.api.conftest import Shop, accepted, an_order
 from tests.channels.conftest import Douyin, connects
@@ -95,6 +97,22 @@ async def test_the_same_person_on_two_channels_at_once_is_one_member(shop: Shop,
     assert (await douyin.joins("o-1", mobile=PHONE))["error_code"] == 0
     events = accepted(await shop.client("finance").get("/v1/events"))["items"]
     assert [one["type"] for one in events].count("member.enrolled") == 1
+
+
+async def test_a_join_is_not_heard_again_as_a_leave(shop: Shop, douyin: Douyin) -> None:
+    """The platform's signature does not cover the path."""
+    now = datetime.now(UTC)
+    joined = await douyin.posts("join", {"open_id": "o-1"}, at=now)
+    assert joined.json()["data"]["error_code"] == 0
+    heard = await douyin.posts("leave", {"open_id": "o-1"}, at=now)
+    assert heard.json()["data"]["error_code"] == 200
+    again = await douyin.posts("join", {"open_id": "o-1"}, at=now)
+    assert again.content == joined.content
+
+
+@pytest.mark.parametrize("birthday", ["0001-01-01", "1800-01-01", 946_684_800, 0, "2000-01-01T00:00:00Z"])
+async def test_a_birthday_is_a_day_of_our_days(douyin: Douyin, birthday: Any) -> None:
+    assert (await douyin.joins("o-1", birthday=birthday))["error_code"] == 200
 
 
 async def test_who_is_under_age_is_refused_for_good(shop: Shop, douyin: Douyin) -> None:

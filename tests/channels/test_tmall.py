@@ -82,6 +82,12 @@ async def test_a_debit_that_is_not_covered_is_final_and_stays_so(shop: Shop, tma
     assert await shop.figures(member) == (0, 120)
 
 
+async def test_a_points_change_is_no_join(tmall: Tmall) -> None:
+    """Its signature would be good for one."""
+    answer = await tmall.posts("register", a_change(5))
+    assert (answer.status_code, answer.json()["register_code"]) == (200, "E05"), answer.text
+
+
 async def test_what_comes_before_its_member_waits_and_nothing_is_lost(shop: Shop, tmall: Tmall, cures: Cure) -> None:
     """Credit, debit, then the join: the platform enrolled somebody while it did not ask us."""
     early = await tmall.changes(100, record=1)

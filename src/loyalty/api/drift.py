@@ -214,7 +214,8 @@ async def _commands(
             if not shows(shown, then, channel.settings.points_per_unit):
                 past = await read_past(connection, programme, holder, as_of=copy.as_of, known_at=FOREVER)
                 points = then.points if past is None else past.balances[wallet].available
-                then = Figures(points, tiers[holder, copy.as_of])
+                due = [one.to_tier for one in standings[holder].unwritten if one.occurred_at <= copy.as_of]
+                then = Figures(points, due[-1] if due else tiers[holder, copy.as_of])
             found.append(Compare(holder, channel, shown, then, ours[holder], copy.as_of))
     return found
 

@@ -103,8 +103,8 @@ class TierAnswer(Answer):
     score: Score
     window_from: date = Field(description="The first day that the score adds up.")
     window_through: date = Field(description="The last.")
-    next: NextTierAnswer | None
-    stay: StayAnswer | None = Field(description="Null for a tier that cannot be lost by itself.")
+    next: NextTierAnswer | None = Field(description="Null at the top, and where the tier is locked.")
+    stay: StayAnswer | None = Field(description="Null for a tier that cannot be lost by itself, or that is given.")
     granted: GivenTierAnswer | None
 
 
@@ -311,8 +311,8 @@ def _tier(calendar: Calendar, found: Standing) -> dict[str, Any]:
         "score": outlook.score,
         "window_from": outlook.begins,
         "window_through": outlook.ends - timedelta(days=1),
-        "next": _next(found.climber.ladder, member.tier, outlook.score),
-        "stay": _stay(calendar, outlook),
+        "next": None if grant is not None and grant.locked else _next(found.climber.ladder, member.tier, outlook.score),
+        "stay": _stay(calendar, outlook) if grant is None or _is_earned(grant, member.tier) else None,
         "granted": None if grant is None else _granted(grant),
     }
 
@@ -333,6 +333,11 @@ def _stay(calendar: Calendar, outlook: Outlook) -> dict[str, Any] | None:
 
 def _granted(grant: TierGrant) -> dict[str, Any]:
     return {"tier": grant.tier, "until": grant.until, "locked": grant.locked, "earned": grant.earned.tier}
+
+
+def _is_earned(grant: TierGrant, tier: str) -> bool:
+    """Whether the tier that is shown is there without the grant, too."""
+    return not grant.locked and grant.earned.tier == tier
 
 
 def _last_day(calendar: Calendar, until: datetime | None) -> date | None:

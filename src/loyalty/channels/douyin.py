@@ -12,11 +12,10 @@ upon. A join bears no number: told again later, it is a message of its own, and 
 
 import hashlib
 from collections.abc import Mapping
-from datetime import date
 from typing import Any, Final
 
 from loyalty.channels.messages import Joined, KnownBy, Left, Meaning, Outcome, Received, Signature, Verdict
-from loyalty.channels.reading import Id, Message, asked, e164, fitted, milliseconds
+from loyalty.channels.reading import Birthday, Id, Message, asked, e164, fitted, milliseconds
 
 JOIN: Final = "join"
 LEAVE: Final = "leave"
@@ -33,7 +32,7 @@ class _Leave(Message):
 
 class _Join(_Leave):
     mobile: Id | None = None
-    birthday: date | None = None
+    birthday: Birthday | None = None
 
 
 def signature(received: Received) -> Signature:

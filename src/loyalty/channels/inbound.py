@@ -174,8 +174,12 @@ class Inbound:
         return given
 
     def _claim(self, heard: _Heard, signed: str) -> Claim:
-        """The platform's record is done once. What bears none is the same message where it is signed the same."""
-        key = f"{heard.name} {signed}" if heard.record is None else f"record {heard.record}"
+        """The platform's record is done once. What bears none is the same message where it is signed the same.
+
+        Under another name it is another message: signatures do not cover the path, and what was sent as a join must not
+        be heard again as a leave.
+        """
+        key = f"signed {signed}" if heard.record is None else f"record {heard.record}"
         content = orjson.dumps([heard.to.channel.name, heard.name, heard.body], option=orjson.OPT_SORT_KEYS)
         return Claim(ReplayKey(CHANNEL_SOURCE + heard.to.channel.name, "", key), self._sealer.fingerprint(content))
 

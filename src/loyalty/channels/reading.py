@@ -1,16 +1,18 @@
 """Reading what platforms send: fields they add are passed over, those that we need are checked, phones made alike."""
 
-from datetime import UTC, datetime, timedelta, timezone
-from typing import Annotated, Any, TypeVar
+import re
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Annotated, Any, Final, TypeVar
 
 import phonenumbers
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from loyalty.channels.messages import Malformed, Received
 from loyalty.domain.bounds import EARLIEST, LATEST, MAX_POINTS
 from loyalty.domain.texts import is_clean, is_plain
 
 CHINA = timezone(timedelta(hours=8))
+_DAY: Final = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class Message(BaseModel):
@@ -20,6 +22,12 @@ class Message(BaseModel):
 
 
 M = TypeVar("M", bound=Message)
+
+
+def _written_day(value: Any) -> Any:
+    if not isinstance(value, str) or not _DAY.fullmatch(value):
+        raise ValueError("must be a date such as 2026-11-22")
+    return value
 
 
 def _plain(value: str) -> str:
@@ -38,6 +46,7 @@ Id = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_plain)]
 """What a platform knows somebody by."""
 Record = Annotated[str, Field(pattern="^[0-9A-Za-z_-]{1,64}$")]
 """A platform's number of what happened."""
+Birthday = Annotated[date, Field(ge=date(1900, 1, 1)), BeforeValidator(_written_day)]
 Words = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_clean)]
 Points = Annotated[int, Field(strict=True, ge=1, le=MAX_POINTS)]
 

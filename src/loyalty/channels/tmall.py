@@ -94,6 +94,8 @@ def read(name: str, body: Any) -> Meaning:
             reason=change.desc,
             occurred_at=None if change.time is None else milliseconds(str(change.time)),
         )
+    if isinstance(body, dict) and "record_id" in body:  # its signature would do for a join as well
+        raise Malformed("record_id: a join bears none")
     buyer = fitted(_Register, body)
     own, *others = buyer.known_by()
     return Joined(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
+from loyalty.domain.bounds import MAX_POINTS
 from loyalty.domain.calendar import FOREVER, INSTANT, Calendar
 from loyalty.domain.ladder import TAKEN_BACK, Down, Ladder, Period, Returns, Steps, Up
 
@@ -156,7 +157,7 @@ class Climber:
 
     def score(self, end: date) -> int:
         """What counts towards rising, over the window that ends where `end` begins."""
-        return self._sum(end, "")
+        return _bounded(self._sum(end, ""))
 
     def judged(self, tier: str, now: datetime, *, on_review: bool) -> Judged | None:
         """The window that brought the member to that `tier` at `now`; None where none did, but a merge or a person."""
@@ -280,7 +281,7 @@ class Climber:
     def _score_to_keep(self, end: date) -> int:
         """As `score`, for keeping: returns count unless the ladder protects from them."""
         score = self._sum(end, "")
-        return score + self._sum(end, TAKEN_BACK) if self.ladder.returns == Returns.PROTECT else score
+        return _bounded(score + self._sum(end, TAKEN_BACK) if self.ladder.returns == Returns.PROTECT else score)
 
     def _lower(self, below: Iterable[int], stays: Callable[[int], bool]) -> int:
         """Where a member falls to."""
@@ -317,3 +318,8 @@ class Climber:
         while end <= last:
             yield end
             end = self._end(end)
+
+
+def _bounded(score: int) -> int:
+    """A score that can be kept and shown; no rung is as far."""
+    return max(-MAX_POINTS, min(score, MAX_POINTS))

@@ -35,7 +35,7 @@ class Verdict(StrEnum):
 class DifferenceStatus(StrEnum):
     OPEN = "open"
     SETTLED = "settled"
-    """A later copy agreed, or what it showed is explained."""
+    """A later copy agreed, or what it showed is explained; or the member was merged into another."""
     REPLACED = "replaced"
     """A later copy differed as well: that one is open instead."""
 
@@ -61,6 +61,8 @@ class Difference(NamedTuple):
 DIFFERENCES: Shelf[DifferenceId, Difference] = Shelf("difference")
 LAST_DIFFERENCES: Shelf[tuple[str, MemberId], DifferenceId] = Shelf("last difference")
 """The last that was open, by channel and member, as far as a batch knows. The member's lock guards it. Not a table."""
+OPEN_DIFFERENCES: Shelf[MemberId, tuple[DifferenceId, ...]] = Shelf("open differences of a member")
+"""On all channels, with some that have ended since the batch began. Not a table."""
 
 
 def shows(shown: Figures, ours: Figures, points_per_unit: int) -> bool:
@@ -101,6 +103,7 @@ def find_difference(
     )
     draft.put(DIFFERENCES, found.id, found)
     draft.put(LAST_DIFFERENCES, (channel.name, member_id), found.id)
+    draft.put(OPEN_DIFFERENCES, member_id, (*(draft.get(OPEN_DIFFERENCES, member_id) or ()), found.id))
     if found.points_master == PointsMaster.OURS:
         sequence = existing(draft, member_id).sequence
         draft.record(Event(found.id, member_id, sequence, EventType.BALANCE_DIFFERS.value, found.found_at))
@@ -112,6 +115,14 @@ def settle_difference(draft: Draft, channel: Channel, member_id: MemberId, *, as
     last = _last(draft, channel, member_id)
     if last is not None and last.as_of <= as_of:
         _end(draft, last, DifferenceStatus.SETTLED)
+
+
+def settle_differences(draft: Draft, member_id: MemberId) -> None:
+    """Whatever channels show the member, they show another member from now on."""
+    for id_ in draft.get(OPEN_DIFFERENCES, member_id) or ():
+        found = draft.get(DIFFERENCES, id_)
+        if found is not None and found.status == DifferenceStatus.OPEN:
+            _end(draft, found, DifferenceStatus.SETTLED)
 
 
 def _last(draft: Draft, channel: Channel, member_id: MemberId) -> Difference | None:

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from loyalty.domain.caps import USED_CAPS
+from loyalty.domain.drift import OPEN_DIFFERENCES, settle_differences
 from loyalty.domain.entries import Because, Entry
 from loyalty.domain.events import EventType, tell
 from loyalty.domain.holds import HoldStatus
@@ -71,6 +72,7 @@ class MergeInto(NamedTuple):
             *(Need(ABSORBED, id_) for id_ in (self.absorbed, self.survivor)),
             Need(IDENTITIES_OF, self.absorbed),
             Need(IDENTITIES_OF, self.survivor),
+            Need(OPEN_DIFFERENCES, self.absorbed),
             Need(TAGS, self.absorbed),
             Need(TAGS, self.survivor),
         )
@@ -88,6 +90,7 @@ class MergeInto(NamedTuple):
         if draft.get(ABSORBED, self.absorbed):
             raise MemberAbsorbs("Others were merged into the member: it can only be the survivor.")
         moving = self._take_identities(draft)
+        settle_differences(draft, self.absorbed)
         added = self._take_tags(draft)
         before, theirs = (
             climber_of(draft, draft.programme, existing(draft, id_)).tenure for id_ in (self.survivor, self.absorbed)

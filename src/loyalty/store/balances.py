@@ -19,7 +19,7 @@ from loyalty.domain.programme import Programme
 from loyalty.domain.settle import settle
 from loyalty.domain.sliding import due_of, end_of, sliding_books
 from loyalty.domain.state import Draft, Moment, Need, Shelf, State
-from loyalty.domain.tiers import COUNTS, TierGrant, climber_of, granted
+from loyalty.domain.tiers import COUNTS, TierGrant, TierStep, climber_of, granted
 from loyalty.store import members, past, shelves, sliding
 from loyalty.store.coalesce import Coalescer
 from loyalty.store.database import Database
@@ -54,6 +54,8 @@ class Standing(NamedTuple):
     grant: TierGrant | None
     """In force."""
     at: datetime
+    unwritten: tuple[TierStep, ...]
+    """The steps of reviews that are due, and that nobody has written so far."""
 
 
 class Past(NamedTuple):
@@ -185,7 +187,8 @@ def _settled(
     assert member is not None, "settling removes nobody"
     shown = {wallet: _by_day(programme, expiring.get(wallet, {})) for wallet in programme.wallets}
     climber = climber_of(draft, programme, member)
-    return Standing(member, balances(draft, member_id), shown, climber, granted(draft, member), at)
+    unwritten = tuple(fact for fact in draft.facts if isinstance(fact, TierStep))
+    return Standing(member, balances(draft, member_id), shown, climber, granted(draft, member), at, unwritten)
 
 
 def _slide(draft: Draft, member_id: MemberId, expiring: dict[str, dict[datetime, int]]) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from loyalty.domain.drift import (
     DIFFERENCES,
     LAST_DIFFERENCES,
+    OPEN_DIFFERENCES,
     Difference,
     DifferenceId,
     DifferenceStatus,
@@ -47,6 +48,12 @@ _LOAD_OPEN = rows_of(
     f"""from {keys(bucket="difference_buckets", member_id="difference_members", channel="difference_channels")}
         join difference d on d.bucket = k.bucket and d.programme_id = k.programme_id
          and d.member_id = k.member_id and d.channel = k.channel and d.status = '{DifferenceStatus.OPEN}'""",
+)
+_LOAD_OPEN_OF = rows_of(
+    _COLUMNS,
+    f"""from {keys(bucket="differing_buckets", member_id="differing_members")}
+        join difference d on d.bucket = k.bucket and d.programme_id = k.programme_id
+         and d.member_id = k.member_id and d.status = '{DifferenceStatus.OPEN}'""",
 )
 _LOAD_BY_ID = rows_of(
     _COLUMNS,
@@ -106,6 +113,24 @@ def place_last(rows: Iterable[Sequence[Any]], into: State) -> None:
         one = _from_row(row)
         into.put(DIFFERENCES, one.id, one)
         into.put(LAST_DIFFERENCES, (one.channel, one.member_id), one.id)
+
+
+def load_open(ids: Sequence[MemberId]) -> Load:
+    """What is open of the members, on all channels."""
+    return Load(
+        _LOAD_OPEN_OF,
+        {
+            "differing_buckets": ([bucket_of(id_) for id_ in ids], SMALLINT.array),
+            "differing_members": (list(ids), UUID.array),
+        },
+    )
+
+
+def place_open(rows: Iterable[Sequence[Any]], into: State) -> None:
+    for row in rows:
+        one = _from_row(row)
+        into.put(DIFFERENCES, one.id, one)
+        into.put(OPEN_DIFFERENCES, one.member_id, (*(into.get(OPEN_DIFFERENCES, one.member_id) or ()), one.id))
 
 
 def write(new: Sequence[Difference], changed: Sequence[Difference]) -> Iterable[Write]:

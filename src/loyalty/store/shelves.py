@@ -15,7 +15,7 @@ from loyalty.domain.caps import CAP_USE, USED_CAPS
 from loyalty.domain.channels import CHANNELS
 from loyalty.domain.claims import REFERENCES, REPLAYS
 from loyalty.domain.codes import CODE_USE
-from loyalty.domain.drift import DIFFERENCES, LAST_DIFFERENCES
+from loyalty.domain.drift import DIFFERENCES, LAST_DIFFERENCES, OPEN_DIFFERENCES
 from loyalty.domain.entries import Entry
 from loyalty.domain.events import Event
 from loyalty.domain.holds import HOLDS, OPEN_HOLDS
@@ -277,6 +277,7 @@ _WANTS = (
     _keyed(UNFINISHED, what_ifs.load_unfinished, what_ifs.place_unfinished),
     _keyed(LAST_VERSIONS, rules.load_versions, rules.place_versions),
     _keyed(LAST_DIFFERENCES, drift.load_last, drift.place_last),
+    _keyed(OPEN_DIFFERENCES, drift.load_open, drift.place_open),
 )
 
 
