@@ -209,6 +209,39 @@ async def test_a_difference_of_somebody_who_is_merged_is_settled(years: Any) -> 
     assert accepted(await channel.get("/v1/channels/tmall/drift"))["items"] == []
 
 
+@pytest.mark.parametrize("down", [Down.NEVER, Down.REASSESS])
+async def test_a_tier_that_was_given_goes_with_whom_it_was_given_and_ends_when_it_ends(years: Any, down: Down) -> None:
+    at = await years(ladder=Ladder(RUNGS, down=down))
+    anna, twice = await at.enrol(2)
+    grant = {**WHY, "approved_by": "desk-7", "tier": "gold", "until": "2024-04-01T00:00:00+08:00"}
+    accepted(await at.desk.post(f"/v1/members/{twice['id']}/tier-grants", grant))
+    merge = await at.merge(twice, anna)
+    assert await at.tier(anna) == ("gold", "2024-03-31")
+    await at.reverse(merge)
+    assert [await at.tier(one) for one in (anna, twice)] == [("member", None), ("gold", "2024-03-31")]
+    await at.merge(twice, anna)
+    await at.until("2024-04-02")
+    assert await at.tier(anna) == ("member", None)
+
+
+async def test_of_two_tiers_that_were_given_the_higher_holds_unless_the_survivors_is_locked(years: Any) -> None:
+    at = await years(ladder=Ladder(RUNGS))
+    anna, ben, gold = await at.enrol(3)
+    grant = {**WHY, "approved_by": "desk-7"}
+    for member, tier, locked in ((anna, "silver", False), (ben, "silver", True), (gold, "gold", False)):
+        path = f"/v1/members/{member['id']}/tier-grants"
+        accepted(await at.desk.post(path, {**grant, "tier": tier, "locked": locked}))
+    merge = await at.merge(gold, anna)
+    assert (await at.tier(anna))[0] == "gold"
+    await at.reverse(merge)
+    assert [(await at.tier(one))[0] for one in (anna, gold)] == ["silver", "gold"]
+    merge = await at.merge(gold, ben)
+    assert (await at.tier(ben))[0] == "silver"
+    accepted(await at.desk.post(f"/v1/members/{ben['id']}/tier-grants", {**grant, "tier": "gold"}))
+    await at.reverse(merge)
+    assert (await at.tier(ben))[0] == "gold", "what was decided since stays"
+
+
 @pytest.mark.parametrize("parted", [False, True])
 async def test_what_lapsed_after_a_merge_is_not_asked_for_again(years: Any, parted: bool) -> None:
     at = await years(expiry=A_MONTH)

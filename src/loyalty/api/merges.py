@@ -53,10 +53,10 @@ async def merge(call: Calling, body: MergeBody) -> Response:
     """The lots of who is absorbed, with their dates, its debts, its identities and what counts towards its tier are the
     survivor's.
 
-    The higher of the two tiers that were earned stays; one that was given by hand to the absorbed member is kept
-    until the survivor's next review, and is the member's again should they part. What it had used of caps is used.
-    Its cards and identities name the survivor from now on. What it holds at a till stays there until it is captured
-    or released; returns and refunds of what it bought and spent go on as ever, and what they leave is carried on.
+    The higher of the two tiers that were earned stays; one that was given by hand goes with it, with its end and
+    its lock, unless the survivor was given a higher one or is locked. What it had used of caps is used. Its cards
+    and identities name the survivor from now on. What it holds at a till stays there until it is captured or
+    released; returns and refunds of what it bought and spent go on as ever, and what they leave is carried on.
     Conflicting identities are refused: unbind one of them first.
     """
     programme = call.caller.programme

@@ -132,6 +132,8 @@ class HandedOver(TypedDict):
     tier: NotRequired[str]
     """Of a merge, the absorbed member's, which it had `since` then."""
     since: NotRequired[str]
+    given: NotRequired[Sequence[Any]]
+    """Of a merge: the tier that the absorbed member was given by hand, until when, and whether it is locked."""
     ripe: NotRequired[Sequence[Sequence[Any]]]
     """Of who gives: metric, day, amount of what ripened there and goes back to where it is pending still."""
     lapsed: NotRequired[Mapping[str, int]]

@@ -6,7 +6,7 @@ done, what that leaves is carried on. So every entry stays true of its own membe
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -25,7 +25,7 @@ from loyalty.domain.refusals import MemberMerged
 from loyalty.domain.sliding import end_of
 from loyalty.domain.state import Draft, Shelf, State
 from loyalty.domain.terms import usual_end
-from loyalty.domain.tiers import Brought, Count
+from loyalty.domain.tiers import Brought, Count, Given
 
 
 class Carried(NamedTuple):
@@ -45,6 +45,10 @@ class Carried(NamedTuple):
     """When the absorbed member's tier was to be reviewed."""
     began: datetime | None = None
     """When the survivor took over."""
+    own: Given | None = None
+    """What was given to the survivor by hand, before."""
+    theirs: Given | None = None
+    """What was given to the absorbed member."""
     tags: Sequence[str] = ()
     """Those of the absorbed member's that the survivor did not have."""
     caps: Sequence[CapUse] = ()
@@ -87,6 +91,8 @@ def carried(merge: Merge) -> Carried:
         before=Tenure(tier, datetime.fromisoformat(since), _moment(until)),
         until=_moment(stored.pop("until")),
         began=_moment(stored.pop("began")),
+        own=as_given(stored.pop("own")),
+        theirs=as_given(stored.pop("theirs")),
         caps=[CapUse(*one) for one in stored.pop("caps")],
         **stored,
     )
@@ -96,6 +102,7 @@ def as_text(of: Carried) -> str:
     """As its row keeps it."""
     counts, caps = tiers.as_stored(of.counts), [list(one) for one in of.caps]
     lists = {"counts": counts, "caps": caps, "before": list(of.before)}
+    lists |= {name: it and list(it) for name, it in (("own", of.own), ("theirs", of.theirs))}
     return orjson.dumps({**of._asdict(), **lists}).decode()
 
 
@@ -135,6 +142,8 @@ def carry_on(
     tiers.hand_over(draft, absorbed, counts, entry_id=giving.id)
     if brought is not None:
         told["tier"], told["since"] = brought.tier, brought.since.isoformat()
+        if brought.given is not None:
+            told["given"] = list(brought.given)
     taking, now_theirs = _receive(draft, merge, giving, lots, owed, told)
     tiers.take_over(draft, survivor, counts, brought=brought, entry_id=taking.id)
     count(draft, survivor, uses)
@@ -235,7 +244,16 @@ def part(draft: Draft, merge: Merge, *, because: Because, business_date: date) -
         more=more,
     )
     count(draft, merge.survivor, what.caps, sign=-1)
-    tiers.part_with(draft, merge.survivor, what.counts, before=what.before, began=what.began, entry_id=giving.id)
+    tiers.part_with(
+        draft,
+        merge.survivor,
+        what.counts,
+        before=what.before,
+        began=what.began,
+        own=what.own,
+        theirs=what.theirs,
+        entry_id=giving.id,
+    )
     tiers.resume(draft, merge.absorbed, what.counts, until=what.until, entry_id=taking.id)
     return [giving, taking]
 
@@ -407,6 +425,14 @@ def _copy(draft: Draft, survivor: MemberId, entry_id: EntryId, lot: Lot, draw: D
 def _between(lots: Sequence[Lot], *, credit: str) -> list[Posting]:
     """What remains of the lots leaves them, as one posting for each wallet, state and funder."""
     return [p for state in LotState for p in moved([x for x in lots if x.state == state], debit=state, credit=credit)]
+
+
+def as_given(stored: Sequence[Any] | None) -> Given | None:
+    """A tier given by hand, as it is stored."""
+    if stored is None:
+        return None
+    tier, until, locked = stored
+    return Given(tier, _moment(until), locked)
 
 
 def _moment(stored: str | None) -> datetime | None:

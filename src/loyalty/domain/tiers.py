@@ -63,11 +63,20 @@ class Count(NamedTuple):
     amount: int
 
 
+class Given(NamedTuple):
+    """A tier that is given by hand, whoever has it."""
+
+    tier: str
+    until: datetime | None
+    locked: bool
+
+
 class Brought(NamedTuple):
-    """The tier of who is merged into another."""
+    """The tier that who is merged into another has earned, and the one that it was given."""
 
     tier: str
     since: datetime
+    given: Given | None
 
 
 # --- what counts ---------------------------------------------------------------------------------------------
@@ -230,6 +239,8 @@ def take_over(
     keep_counts(draft, member_id, counts)
     climber = _climber(draft, member)
     tenure = taken_over(climber, counts, now=member.effective_at, brought=brought, was_carried=was_carried)
+    own, theirs = given(granted(draft, member)), None if brought is None else brought.given
+    member = _give(draft, member, together(draft.programme.ladder, own, theirs), climber.tenure)
     _settle_on(draft, member, climber, tenure, at=member.effective_at, entry_id=entry_id)
 
 
@@ -240,12 +251,19 @@ def part_with(
     *,
     before: Tenure,
     began: datetime,
+    own: Given | None,
+    theirs: Given | None,
     entry_id: EntryId,
 ) -> None:
-    """What counted for another counts for the member no more, who was there `before` that `began`."""
+    """What counted for another counts for the member no more, who was there `before` that `began`.
+
+    It had been given its `own` tier by hand then, and `theirs` was given to the other.
+    """
     keep_counts(draft, member_id, (one._replace(amount=-one.amount) for one in counts))
     member = existing(draft, member_id)
     climber, now = _climber(draft, member), member.effective_at
+    left = apart(draft.programme.ladder, given(granted(draft, member)), own, theirs, now=now)
+    member = _give(draft, member, left, climber.tenure)
     _settle_on(draft, member, climber, parted(climber, before, began=began, now=now), at=now, entry_id=entry_id)
 
 
@@ -271,7 +289,7 @@ def taken_over(
     if brought is None and sum(one.amount for one in counts) < 0:
         return climber.lost(now, was_carried=was_carried)
     if brought is not None:
-        climber = climber.at(climber.raised(*brought, now))
+        climber = climber.at(climber.raised(brought.tier, brought.since, now))
     return climber.gained(now, min(one.day for one in counts)) if counts else climber.tenure
 
 
@@ -288,6 +306,27 @@ def resumed(climber: Climber, counts: Sequence[Count], *, until: datetime | None
     """The tenure of who is itself again: reviewed since, and fallen by what came back since, where that demotes."""
     climber = climber.at(climber.tenure._replace(until=until)).settled(now)
     return climber.lost(now, was_carried=any(one.amount < 0 for one in counts))
+
+
+def given(grant: TierGrant | None) -> Given | None:
+    """What a grant gives."""
+    return None if grant is None else Given(*grant[:3])
+
+
+def together(ladder: Ladder, own: Given | None, theirs: Given | None) -> Given | None:
+    """What is given to who was two: the higher, unless the survivor's own is locked."""
+    if own is None or theirs is None:
+        return own or theirs
+    return own if own.locked or ladder.place(own.tier) >= ladder.place(theirs.tier) else theirs
+
+
+def apart(
+    ladder: Ladder, now_given: Given | None, own: Given | None, theirs: Given | None, *, now: datetime
+) -> Given | None:
+    """What is given to the survivor once they part: what was decided since; else its own, if that has not ended."""
+    if now_given != together(ladder, own, theirs):
+        return now_given
+    return own if own is not None and (own.until is None or own.until > now) else None
 
 
 def kept_metrics(ladder: Ladder) -> tuple[str, ...]:
@@ -350,6 +389,13 @@ def next_change(climber: Climber, grant: TierGrant | None, shown: Tenure) -> tup
         if shown.tier != was:
             return at, shown.tier
     return None, was
+
+
+def _give(draft: Draft, member: Member, what: Given | None, earned: Tenure) -> Member:
+    """The member to whom that is given by hand, and nothing else."""
+    if what is not None and what != given(granted(draft, member)):
+        draft.put(GRANTS, member.id, TierGrant(*what, earned))
+    return member._replace(tier_granted=what is not None)
 
 
 def _climber(draft: Draft, member: Member) -> Climber:

@@ -42,7 +42,7 @@ from loyalty.domain.returns import LAPSED_ELSEWHERE, own_lots, planned
 from loyalty.domain.settle import settle
 from loyalty.domain.state import Draft, Need
 from loyalty.domain.tags import TAGS, set_tags, tags_of
-from loyalty.domain.tiers import COUNTS, Brought, climber_of
+from loyalty.domain.tiers import COUNTS, GRANTS, Brought, climber_of, given, granted
 from loyalty.operations.codes import ByCode
 from loyalty.operations.command import Command, Receipt, serves_merged
 from loyalty.operations.hold import Capture
@@ -92,16 +92,12 @@ class MergeInto(NamedTuple):
         moving = self._take_identities(draft)
         settle_differences(draft, self.absorbed)
         added = self._take_tags(draft)
-        before, theirs = (
-            climber_of(draft, draft.programme, existing(draft, id_)).tenure for id_ in (self.survivor, self.absorbed)
-        )
-        merge = Merge(
-            self.absorbed,
-            self.survivor,
-            draft.moment.recorded_at,
-            as_text(Carried({}, {}, [], [one.id for one in moving], before, theirs.until, tags=added)),
-        )
-        brought = Brought(absorbed.tier, absorbed.tier_since)
+        survivor = existing(draft, self.survivor)
+        before, theirs = (climber_of(draft, draft.programme, one).tenure for one in (survivor, absorbed))
+        own, brings = (given(granted(draft, one)) for one in (survivor, absorbed))
+        brought = Brought(theirs.tier, theirs.since, brings)
+        what = Carried({}, {}, [], [one.id for one in moving], before, theirs.until, own=own, theirs=brings, tags=added)
+        merge = Merge(self.absorbed, self.survivor, draft.moment.recorded_at, as_text(what))
         entries = carry_on(draft, merge, because=self.because, business_date=self.business_date, brought=brought)
         draft.put(MEMBERS, self.absorbed, existing(draft, self.absorbed)._replace(status=Status.MERGED.value))
         draft.put(ABSORBED, self.survivor, (*(draft.get(ABSORBED, self.survivor) or ()), self.absorbed))
@@ -304,6 +300,7 @@ def _needs(absorbed: MemberId, survivor: MemberId, wallets: tuple[str, ...]) -> 
         Need(MERGES, absorbed),
         *(Need(MEMBERS, id_) for id_ in (absorbed, survivor)),
         *(Need(COUNTS, (id_, EVER)) for id_ in (absorbed, survivor)),
+        *(Need(GRANTS, id_) for id_ in (absorbed, survivor)),
         *(Need(USED_CAPS, id_) for id_ in (absorbed, survivor)),
         *(Need(OPEN_LOTS, (id_, wallet), EVERYTHING) for id_ in (absorbed, survivor) for wallet in wallets),
     )

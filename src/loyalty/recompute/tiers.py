@@ -10,22 +10,27 @@ from loyalty.domain.climbing import Climber, Judged, Tenure
 from loyalty.domain.entries import Entry, Kind
 from loyalty.domain.ids import EntryId
 from loyalty.domain.ladder import NET_SPEND
+from loyalty.domain.merges import as_given
 from loyalty.domain.programme import Programme
 from loyalty.domain.returns import bought_on
 from loyalty.domain.tiers import (
     Brought,
     Count,
+    Given,
     TierGrant,
+    apart,
     as_counts,
     buckets,
     counts_of_purchase,
     counts_of_ripe,
+    given,
     handed_over,
     in_force,
     judged_by,
     parted,
     resumed,
     taken_over,
+    together,
     with_count,
 )
 from loyalty.store.verify import MemberRows
@@ -43,8 +48,10 @@ class ReplayedTiers:
         self._grant: TierGrant | None = None
         self._is_granted = False
         self._steps: list[_Step] = []
-        self._before: list[tuple[Tenure, datetime]] = []
-        """What it had when others were merged into it, and when that was: the last merge is reversed first."""
+        self._before: list[tuple[Tenure, datetime, Given | None, Given | None]] = []
+        """What it had when others were merged into it, when that was, and what was given to it and to them.
+
+        The last merge is reversed first."""
         self._own: Tenure | None = None
         """What it had when it was merged into another."""
 
@@ -105,13 +112,16 @@ class ReplayedTiers:
         elif entry.kind == Kind.MERGE:
             was_carried, brought = self._climber().is_carried(now), None
             if "since" in stored:
-                brought = Brought(stored["tier"], datetime.fromisoformat(stored["since"]))
-                self._before.append((self._earned, now))
+                theirs = as_given(stored.get("given"))
+                brought = Brought(stored["tier"], datetime.fromisoformat(stored["since"]), theirs)
+                self._before.append((self._earned, now, self._given, theirs))
+                self._give(together(self._programme.ladder, self._given, theirs))
             self._keep(counts)
             earned = taken_over(self._climber(), counts, now=now, brought=brought, was_carried=was_carried)
         elif gives:
             self._keep(one._replace(amount=-one.amount) for one in counts)
-            before, began = self._before.pop()
+            before, began, own, theirs = self._before.pop()
+            self._give(apart(self._programme.ladder, self._given, own, theirs, now=now))
             earned = parted(self._climber(), before, began=began, now=now)
         else:
             self._keep(counts)
@@ -154,6 +164,15 @@ class ReplayedTiers:
                 row = f"{self._rows.member.id} {first}" if is_spend else f"{self._rows.member.id} {metric} {first}"
                 problem = f"it is {kept.get(place)}; the calculations come to {mine.get(place)}"
                 yield "net_spend" if is_spend else "tier_count", row, problem
+
+    @property
+    def _given(self) -> Given | None:
+        return given(self._grant) if self._is_granted else None
+
+    def _give(self, what: Given | None) -> None:
+        if what is not None and what != self._given:
+            self._grant = TierGrant(*what, self._earned)
+        self._is_granted = what is not None
 
     def _climber(self) -> Climber:
         counts = {name: self._counts.get(name, ()) for name in self._programme.ladder.metrics}
