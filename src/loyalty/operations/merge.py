@@ -5,6 +5,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from loyalty.domain.caps import USED_CAPS
+from loyalty.domain.carrying import carry_on, lapsed_since, lend, part, recall
 from loyalty.domain.drift import OPEN_DIFFERENCES, settle_differences
 from loyalty.domain.entries import Because, Entry
 from loyalty.domain.events import EventType, tell
@@ -14,19 +15,7 @@ from loyalty.domain.ids import LotId, MemberId
 from loyalty.domain.ladder import EVER
 from loyalty.domain.lots import EVERYTHING, LOTS, OPEN_LOTS
 from loyalty.domain.members import MEMBERS, Status, existing, who_may_spend
-from loyalty.domain.merges import (
-    ABSORBED,
-    MERGES,
-    Carried,
-    Merge,
-    as_text,
-    carried,
-    carry_on,
-    lapsed_since,
-    lend,
-    part,
-    recall,
-)
+from loyalty.domain.merges import ABSORBED, MERGES, Carried, Merge, as_text, carried
 from loyalty.domain.refusals import (
     IdentityConflict,
     MemberAbsorbs,
