@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from loyalty.api.service import Service
 from loyalty.domain.expiry import Expiry, Lifespan
-from loyalty.domain.ladder import Down, Ladder, Pending, Returns, Rung
+from loyalty.domain.ladder import Down, Ladder, Pending, Period, Returns, Rung, Steps, Up, Window
 from loyalty.domain.programme import Shortfall
 from loyalty.recompute.verify import verify
 from loyalty.worker.settling import settle_due
@@ -149,6 +149,20 @@ async def test_a_merge_prolongs_no_tier(years: Any) -> None:
     assert await at.tier(twice) == ("gold", "2026-01-30")
     await at.merge(twice, new)
     assert await at.tier(new) == ("gold", "2026-01-30")
+
+
+async def test_who_climbs_a_step_at_a_time_climbs_none_by_a_merge(years: Any) -> None:
+    window = Window(Period.ROLLING, 3)
+    at = await years(ladder=Ladder(RUNGS, window=window, up=Up.NEXT_PERIOD, up_steps=Steps.ONE))
+    anna, twice, apart = await at.enrol(3)
+    for member in (twice, apart):
+        await at.shop.sells(member, 6_000_00)
+    await at.until("2024-04-02")
+    assert (await at.tier(twice))[0] == "silver"
+    await at.merge(twice, anna)
+    assert await at.tier(anna) == await at.tier(apart)
+    await at.until("2024-05-02")
+    assert await at.tier(anna) == await at.tier(apart)
 
 
 async def test_points_that_ripen_after_a_merge_count_once(years: Any) -> None:

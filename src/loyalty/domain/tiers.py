@@ -11,7 +11,7 @@ from loyalty.domain.climbing import Climber, Counts, Judged, Tenure
 from loyalty.domain.entries import Birth, Posting
 from loyalty.domain.events import Event, EventType
 from loyalty.domain.ids import EntryId, MemberId
-from loyalty.domain.ladder import MOST_RUNGS, NET_SPEND, POINTS, TAKEN_BACK, VISITS, Ladder, Pending, Returns
+from loyalty.domain.ladder import MOST_RUNGS, NET_SPEND, POINTS, TAKEN_BACK, VISITS, Ladder, Pending, Returns, Steps
 from loyalty.domain.members import MEMBERS, Member, existing, watch
 from loyalty.domain.programme import Programme
 from loyalty.domain.state import Draft, Shelf, State
@@ -289,7 +289,9 @@ def taken_over(
     if brought is None and sum(one.amount for one in counts) < 0:
         return climber.lost(now, was_carried=was_carried)
     if brought is not None:
-        climber = climber.at(climber.raised(brought.tier, brought.since, now))
+        was, climber = climber.tenure.tier, climber.at(climber.raised(brought.tier, brought.since, now))
+        if climber.tenure.tier != was and climber.ladder.up_steps == Steps.ONE:
+            return climber.tenure  # that was the step
     return climber.gained(now, min(one.day for one in counts)) if counts else climber.tenure
 
 
